@@ -1,0 +1,28 @@
+"""Sizes: past these a module is two rooms and a function is two thoughts."""
+
+import ast
+
+from tests.house.tree import PACKAGE, modules
+
+MODULE_LINES_MAX = 500
+FUNCTION_LINES_MAX = 70
+
+
+def test_no_module_is_longer_than_500_lines() -> None:
+    lengths = {
+        str(path.relative_to(PACKAGE)): len(path.read_text().splitlines())
+        for path in PACKAGE.rglob("*.py")
+    }
+    assert lengths
+    assert [name for name, lines in lengths.items() if lines > MODULE_LINES_MAX] == []
+
+
+def test_no_function_is_longer_than_70_lines() -> None:
+    too_long = {
+        f"{name}:{node.lineno} {node.name}"
+        for name, tree in modules()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (node.end_lineno or node.lineno) - node.lineno + 1 > FUNCTION_LINES_MAX
+    }
+    assert too_long == set()
