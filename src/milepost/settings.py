@@ -1,0 +1,109 @@
+"""Every setting, read once into one frozen object.
+
+The command line wins over the environment, the environment over the default. Each field has a
+`MILEPOST_…` variable of the same name in capitals (`batch_size_max` is `MILEPOST_BATCH_SIZE_MAX`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How one Milepost service runs. Sizes are counts unless the name ends in a unit."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    data_dir: Path = Path("milepost-data")
+    """Holds the embedded PostgreSQL (`pg`), its lock and the generated `admin-token`."""
+    database_url: str = ""
+    """A PostgreSQL >= 15; empty: the embedded one in `data_dir`."""
+    workers: int = 1
+    demo: bool = False
+    admin_token: str = ""
+    """Empty: generated on the first start into `data_dir/admin-token`, mode 0600."""
+
+    log_level: str = "INFO"
+    log_requests: str = "errors"
+    """Which requests get a line in the log: "all", "errors" (refused by the transport) or "none"."""
+
+    batch_size_max: int = 500
+    """Commands that one transaction may decide."""
+    batches_in_flight_max: int = 2
+    """Batches of one action and one organisation that may be in the database at once."""
+    queue_size_max: int = 10_000
+    """Commands that may wait in one process; the next one is answered 503."""
+    pool_size_max: int = 10
+    """Database connections of one worker process."""
+    pool_timeout_seconds: float = 2.0
+    """How long a batch waits for a connection before its commands are answered 503."""
+    statement_timeout_seconds: float = 30.0
+    body_bytes_max: int = 1024 * 1024
+    credential_ttl_seconds: float = 20.0
+    """How long a verified credential is believed without asking the database again."""
+    stop_timeout_seconds: float = 8.0
+    """How long requests in flight may take after SIGTERM; the contract allows 10 s in all."""
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the database is our own, in `data_dir`."""
+        return not self.database_url
+
+
+class SettingError(ValueError):
+    """A setting that cannot be used; the message names it and what it takes."""
+
+
+def load(environment: Mapping[str, str], **given: object) -> Settings:
+    """Settings from `environment` (`MILEPOST_…`), overridden by the `given` that are not None.
+
+    Raises `SettingError` for a value of the wrong type or out of its bounds.
+    """
+    values: dict[str, object] = {}
+    for field in fields(Settings):
+        chosen = given.get(field.name)
+        if chosen is None:
+            chosen = environment.get(f"MILEPOST_{field.name.upper()}")
+            if chosen is not None:
+                chosen = _parse(field.name, str(field.type), str(chosen))
+        if chosen is not None:
+            values[field.name] = chosen
+    settings = Settings(**values)  # type: ignore[arg-type]
+    _check(settings)
+    return settings
+
+
+def _parse(name: str, kind: str, text: str) -> object:
+    try:
+        if kind == "bool":
+            return {"1": True, "true": True, "0": False, "false": False, "": False}[text.lower()]
+        return {"int": int, "float": float, "Path": Path, "str": str}[kind](text)
+    except (KeyError, ValueError):
+        raise SettingError(f"MILEPOST_{name.upper()}={text!r} is not a {kind}") from None
+
+
+def _check(settings: Settings) -> None:
+    bounds: dict[str, tuple[float, float]] = {
+        "port": (0, 65_535),
+        "workers": (1, 64),
+        "batch_size_max": (1, 10_000),
+        "batches_in_flight_max": (1, 64),
+        "queue_size_max": (1, 1_000_000),
+        "pool_size_max": (2, 200),
+        "pool_timeout_seconds": (0.1, 60),
+        "statement_timeout_seconds": (1, 600),
+        "body_bytes_max": (1_024, 64 * 1024 * 1024),
+        "credential_ttl_seconds": (0, 300),
+        "stop_timeout_seconds": (1, 300),
+    }
+    for name, (low, high) in bounds.items():
+        value = getattr(settings, name)
+        if not low <= value <= high:
+            raise SettingError(f"{name} = {value}: must be from {low:g} to {high:g}")
+    if settings.log_requests not in ("all", "errors", "none"):
+        raise SettingError(f"log_requests = {settings.log_requests!r}: must be all, errors or none")
+    if settings.demo and settings.host not in ("127.0.0.1", "::1", "localhost"):
+        raise SettingError("--demo makes known passwords, so it needs a loopback --host")
