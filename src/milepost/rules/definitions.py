@@ -1,0 +1,201 @@
+"""What a marketer defines: target groups with their periods, targets and streak levels.
+
+The values here are what the rules decide with. They are built from the database once per process and
+revision, shared by every batch, and never changed. Terms: domain/milestones-and-streaks.md §1, §2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from functools import cached_property
+from zoneinfo import ZoneInfo
+
+TRACKING_TYPES = ("DEFAULT", "UNIFIED", "STREAKS", "NON_CONTINUOUS_STREAKS", "CAPPING")
+STREAK_TRACKING_TYPES = ("STREAKS", "NON_CONTINUOUS_STREAKS")
+FIXED = "FIXED_CALENDAR_WINDOW"
+CYCLIC = "CYCLIC_WINDOW"
+PERIOD_AGNOSTIC = "PERIOD_AGNOSTIC_WINDOW"
+EVALUATION_TYPES = (FIXED, CYCLIC, PERIOD_AGNOSTIC)
+REWARD_ALLOCATIONS = ("IMMEDIATE", "PERIOD_END")
+REWARD_TYPES = ("POINTS", "COUPON", "BADGE", "CUSTOM")
+ENROLMENT_METHODS = ("TRANSACTION", "IMPORT", "AUDIENCE_FILTER")
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who wrote a definition and when: the credential's id and an aware UTC instant."""
+
+    credential_id: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RewardDefinition:
+    """One entry of `rewards` on a target or a streak level (contract §4)."""
+
+    name: str
+    type: str
+    value: Decimal
+    reference: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """One dated cycle of a target group, half-open `[starts_at, ends_at)`, aware UTC.
+
+    `number` is the order of creation in the group, 1 … 100, never reused. `ref_code` is the
+    cycle's name on the wire.
+    """
+
+    id: int
+    number: int
+    ref_code: str
+    starts_at: datetime
+    ends_at: datetime
+    description: str = ""
+    active: bool = True
+    created: Actor | None = None
+    updated: Actor | None = None
+
+    def running(self, now: datetime) -> bool:
+        """Whether `now` lies in the cycle."""
+        return self.starts_at <= now < self.ends_at
+
+    def ended(self, now: datetime) -> bool:
+        """Whether the cycle is over; its end itself is over."""
+        return self.ends_at <= now
+
+
+@dataclass(frozen=True, slots=True)
+class TargetValue:
+    """The value to reach in one period: `defaultValues` of the wire. Always > 0."""
+
+    id: int
+    period_id: int
+    value: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A target (= target rule): what is counted, and how much of it each cycle asks for."""
+
+    id: int
+    group_id: int
+    name: str
+    target_entity: str
+    target_type: str
+    event_name: str = "TransactionAdd"
+    description: str = ""
+    active: bool = True
+    expression: str = "true"
+    expression_json: str | None = None
+    filters: tuple[Mapping[str, object], ...] = ()
+    enrolment_method: str = "IMPORT"
+    extended_field_info: Mapping[str, object] | None = None
+    aggregate_window: Mapping[str, object] | None = None
+    milestone_triggers: tuple[Mapping[str, object], ...] = ()
+    rewards: tuple[RewardDefinition, ...] = ()
+    values: Mapping[int, TargetValue] = field(default_factory=dict)
+    """By period id."""
+    created: Actor | None = None
+    updated: Actor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StreakLevel:
+    """A level of a streak: reached when `target_count` cycles are met."""
+
+    id: int
+    name: str
+    target_count: int
+    rewards: tuple[RewardDefinition, ...] = ()
+    created: Actor | None = None
+    updated: Actor | None = None
+
+
+@dataclass(frozen=True)
+class TargetGroup:
+    """A milestone or streak. `periods` are in order of their start, `levels` of their count."""
+
+    id: int
+    name: str
+    tracking_type: str
+    time_zone: str
+    cycle_starts_at: datetime
+    cycle_ends_at: datetime
+    evaluation_type: str = FIXED
+    description: str = ""
+    active: bool = True
+    preferred_till_id: int = -1
+    frequency_type: str = "CUSTOM"
+    frequency: int = 1
+    total_periods: int = 0
+    recurring_cycles: int = -1
+    user_created: bool = False
+    leaderboard_enabled: bool = False
+    reward_allocation: str = "IMMEDIATE"
+    track_from_enrolment_date: bool = False
+    settlement_delay_days: int = 0
+    carry_returns_forward: bool = False
+    combination_type: str | None = None
+    unified_target_expression: Mapping[str, object] | None = None
+    periods: tuple[Period, ...] = ()
+    targets: tuple[Target, ...] = ()
+    levels: tuple[StreakLevel, ...] = ()
+    created: Actor | None = None
+    updated: Actor | None = None
+
+    @cached_property
+    def zone(self) -> ZoneInfo:
+        """The group's zone; its name was checked when the group was made."""
+        return ZoneInfo(self.time_zone)
+
+    @cached_property
+    def is_streak(self) -> bool:
+        """Whether achievement is counted across cycles (STREAKS, NON_CONTINUOUS_STREAKS)."""
+        return self.tracking_type in STREAK_TRACKING_TYPES
+
+    @cached_property
+    def is_fixed(self) -> bool:
+        """Whether the periods are dated cycles, the same for every customer."""
+        return self.evaluation_type == FIXED
+
+    @cached_property
+    def periods_by_id(self) -> Mapping[int, Period]:
+        """Every period of the group by its id."""
+        return {period.id: period for period in self.periods}
+
+    @cached_property
+    def periods_by_ref_code(self) -> Mapping[str, Period]:
+        """The active periods of the group by their exact name."""
+        return {period.ref_code: period for period in self.periods if period.active}
+
+    @cached_property
+    def targets_by_id(self) -> Mapping[int, Target]:
+        """Every target of the group, deactivated ones included, by its id."""
+        return {target.id: target for target in self.targets}
+
+
+@dataclass(frozen=True)
+class Definitions:
+    """All definitions of one organisation at one `revision`, with what the rules need of the
+    organisation itself. `groups` holds inactive groups, not deleted ones.
+    """
+
+    org_id: int
+    revision: int
+    time_zone: str
+    groups: Mapping[int, TargetGroup] = field(default_factory=dict)
+
+    @cached_property
+    def zone(self) -> ZoneInfo:
+        """The organisation's zone; its name was checked when the organisation was made."""
+        return ZoneInfo(self.time_zone)
+
+    @cached_property
+    def groups_by_target_id(self) -> Mapping[int, TargetGroup]:
+        """The group of each target."""
+        return {target.id: group for group in self.groups.values() for target in group.targets}
