@@ -33,7 +33,7 @@ SESSION = {
 
 
 class DatabaseUnavailable(Exception):
-    """No connection within the pool's time-out, or the connection broke. Nothing secret in the text."""
+    """No connection, a broken one, or a statement over its time. Nothing secret in the text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,26 +83,21 @@ class Database:
     async def transaction(self, *, operator: bool = False) -> AsyncIterator[Tx]:
         """A connection inside a transaction: committed at the end, rolled back on any exception.
 
-        Raises `DatabaseUnavailable` when there is no connection or it breaks; other database errors
-        pass through.
+        Raises `DatabaseUnavailable` when there is no connection, it breaks, or a lock or statement
+        takes too long; other database errors, `CONFLICTS` among them, pass through.
         """
         pool = self.operator if operator else self.app
         try:
             async with pool.connection() as connection:
                 yield connection
         except (PoolTimeout, psycopg.OperationalError) as error:
-            if isinstance(error, _ABOUT_THE_STATEMENT):
+            if isinstance(error, CONFLICTS):
                 raise
             raise DatabaseUnavailable(type(error).__name__) from error
 
 
-# Operational errors that say something of the transaction rather than of the connection.
-_ABOUT_THE_STATEMENT = (
-    psycopg.errors.SerializationFailure,
-    psycopg.errors.DeadlockDetected,
-    psycopg.errors.LockNotAvailable,
-    psycopg.errors.QueryCanceled,
-)
+CONFLICTS = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
+"""Operational errors that say: begin the transaction anew. Nothing of it was done."""
 
 
 def database(url: str, settings: Settings) -> Database:

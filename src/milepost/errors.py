@@ -256,6 +256,9 @@ CUSTOMERS_COMBINED = Notice(
 CATALOGUE: tuple[Error, ...] = tuple(
     entry for entry in globals().values() if isinstance(entry, Error)
 )
+NOTICES: tuple[Notice, ...] = tuple(
+    entry for entry in globals().values() if isinstance(entry, Notice)
+)
 
 _FAMILIES = {
     "transport": "Transport: every route",
@@ -286,5 +289,10 @@ def render_page() -> str:
             f"| {entry.code} | {entry.status} | {entry.message} | {entry.when} |"
             for entry in sorted(CATALOGUE, key=lambda entry: entry.code)
             if entry.family == family
+        ]
+        lines += [
+            f"| {notice.code} | warning | {notice.message} | {notice.when} |"
+            for notice in sorted(NOTICES, key=lambda notice: notice.code)
+            if notice.family == family
         ]
     return "\n".join(lines) + "\n"

@@ -14,17 +14,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Protocol, TypeVar
 
-import psycopg
-
 from milepost import clock
-from milepost.database import Database, DatabaseUnavailable, Tenant, Tx
+from milepost.database import CONFLICTS, Database, DatabaseUnavailable, Tenant, Tx
 from milepost.rules.definitions import Definitions
 from milepost.store.definitions import load_definitions
 from milepost.store.orgs import ask_org_moment
 from milepost.store.pipeline import act_for, tell
 
 TRIES_MAX = 3
-"""How often a batch is begun anew after a deadlock or a serialisation failure."""
+"""How often a transaction is begun, should a deadlock or a serialisation failure end it."""
 
 C = TypeVar("C")
 C_contra = TypeVar("C_contra", contravariant=True)
@@ -130,14 +128,7 @@ class Runner:
         may still have committed if it broke off at that very moment), and any other exception when
         it cannot take the batch: then nothing was done.
         """
-        for _ in range(TRIES_MAX):
-            try:
-                return await self._run_once(action, tenant, commands)
-            except (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure):
-                continue
-            except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable) as error:
-                raise DatabaseUnavailable(type(error).__name__) from error
-        raise DatabaseUnavailable(f"{TRIES_MAX} deadlocks or serialisation failures")
+        return await _tried(lambda: self._run_once(action, tenant, commands))
 
     async def _run_once(
         self, action: Action[C], tenant: Tenant, commands: Sequence[C]
@@ -175,10 +166,24 @@ class Runner:
 
     async def operate(self, write: Callable[[Tx], Awaitable[T]]) -> T:
         """Run `write` as the operator, across organisations, in one transaction, committed at the end."""
-        async with self.database.transaction(operator=True) as tx:
-            return await write(tx)
+
+        async def once() -> T:
+            async with self.database.transaction(operator=True) as tx:
+                return await write(tx)
+
+        return await _tried(once)
 
     async def _moment(self, tx: Tx, tenant: Tenant, rows: Sequence[tuple[Any, ...]]) -> Moment:
         revision, sandbox_now = rows[0]
         definitions = await self.definitions.at(tx, tenant, revision)
         return Moment(definitions, sandbox_now or clock.now())
+
+
+async def _tried(once: Callable[[], Awaitable[T]]) -> T:
+    """What `once` returns, begun anew after a deadlock or a serialisation failure."""
+    for _ in range(TRIES_MAX):
+        try:
+            return await once()
+        except CONFLICTS:
+            continue
+    raise DatabaseUnavailable(f"{TRIES_MAX} deadlocks or serialisation failures")
