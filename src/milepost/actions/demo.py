@@ -1,0 +1,127 @@
+"""The demo organisation: what the sample requests of the vendor's documentation name (contract §1).
+
+Made step by step, each of which may be there already, so a start that was killed is completed by the
+next one. The last step marks the end: after it nothing is ever added again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+from typing import Any, Final
+
+from milepost.actions.credentials import new_oauth_client, new_till
+from milepost.actions.customers import REGISTRATION
+from milepost.actions.definitions import DEFINITION_EDITS, DefineGroup
+from milepost.actions.enrolment import ENROLMENT
+from milepost.actions.orgs import CreatedOrg, OrgDraft, create_org
+from milepost.coalescer import Coalescer
+from milepost.database import Tenant
+from milepost.errors import CUSTOMER_EXISTS, Refusal, Refused
+from milepost.rules.customers import ProfileDraft, read_registration
+from milepost.rules.definitions import RewardDefinition
+from milepost.rules.drafts import GroupDraft, TargetDraft, ValueDraft
+from milepost.rules.enrolment import Enrol
+from milepost.runner import Runner
+from milepost.settings import Settings
+from milepost.store.credentials import load_credential
+from milepost.store.members import load_members
+
+TILL: Final = "demo.till"
+PASSWORD: Final = "demo-password"  # noqa: S105 - public on purpose, and bound to loopback
+OAUTH_KEY: Final = "demo-key"
+OAUTH_SECRET: Final = "demo-secret"  # noqa: S105
+
+GROUP_ID = TARGET_ID = 29463
+ENROLLED_CUSTOMER = 423789336
+CUSTOMERS: tuple[tuple[int | None, str | None], ...] = (
+    (345651201, None),
+    (555567088, None),
+    (423926198, None),
+    (423926199, None),
+    (423926200, None),
+    (423926201, None),
+    (None, "11223569865"),
+    (None, "919986000586"),
+    (ENROLLED_CUSTOMER, None),
+)
+"""Id and mobile: one of them. The enrolled one is last, for it marks the end."""
+
+
+async def make_demo(runner: Runner, settings: Settings) -> None:
+    """Make what is missing of the demo, unless it was complete once. Raises `Refused`."""
+    tenant = await _org(runner)
+    if await _complete(runner, tenant):
+        return
+    coalescer = Coalescer(runner, settings)
+    if GROUP_ID not in (await _groups(runner, tenant)):
+        await _done(coalescer.submit(DEFINITION_EDITS, tenant, _group()))
+    for customer_id, mobile in CUSTOMERS:
+        identifiers = (("mobile", mobile),) if mobile else (("externalId", f"demo-{customer_id}"),)
+        registration = read_registration(
+            [ProfileDraft("INSTORE", identifiers=identifiers, first_name="Demo")], customer_id
+        )
+        if isinstance(registration, Refusal):
+            raise Refused(registration.error, registration.detail)
+        await _done(coalescer.submit(REGISTRATION, tenant, registration), but=CUSTOMER_EXISTS.code)
+    await _done(coalescer.submit(ENROLMENT, tenant, Enrol(GROUP_ID, TARGET_ID, ENROLLED_CUSTOMER)))
+    await coalescer.close()
+
+
+async def _org(runner: Runner) -> Tenant:
+    found = await runner.operate(lambda tx: load_credential(tx, "TILL", TILL))
+    if found is not None:
+        return Tenant(found.org_id, found.root_org_id)
+    made = await create_org(
+        runner,
+        OrgDraft("Milepost demo", "UTC", sandbox=True),
+        till=await asyncio.to_thread(new_till, TILL, PASSWORD),
+        oauth=await asyncio.to_thread(new_oauth_client, OAUTH_KEY, OAUTH_SECRET),
+    )
+    if isinstance(made, CreatedOrg):
+        return Tenant(made.org.org_id, made.org.root_org_id)
+    return await _org(runner)  # another service made it meanwhile
+
+
+async def _complete(runner: Runner, tenant: Tenant) -> bool:
+    members = await runner.read(
+        tenant, lambda tx, tenant, _: load_members(tx, tenant, [(ENROLLED_CUSTOMER, TARGET_ID)])
+    )
+    return members.versions.get(ENROLLED_CUSTOMER, 0) > 0
+
+
+async def _groups(runner: Runner, tenant: Tenant) -> set[int]:
+    async def read(tx: object, tenant: Tenant, moment: Any) -> set[int]:
+        return set(moment.definitions.groups)
+
+    return await runner.read(tenant, read)
+
+
+def _group() -> DefineGroup:
+    """A milestone of twelve monthly cycles from now on: spend 1,000, get 100 points."""
+    draft = GroupDraft(
+        name="Spend 1,000 a month",
+        description="The demo milestone",
+        tracking_type="DEFAULT",
+        frequency_type="MONTHLY",
+        frequency=1,
+        recurring_cycles=12,
+        total_periods=12,
+        targets=(
+            TargetDraft(
+                name="Spend 1,000 a month",
+                target_entity="TRANSACTION",
+                target_type="SALES",
+                rewards=(RewardDefinition("Demo points", "POINTS", Decimal(100)),),
+                default_values=(ValueDraft(Decimal(1000)),),
+            ),
+        ),
+    )
+    return DefineGroup(0, draft, GROUP_ID, (TARGET_ID,))
+
+
+async def _done(outcome: Any, but: int | None = None) -> None:
+    """Wait for the outcome; a refusal is a defect, unless it says that the thing is there."""
+    found = await outcome
+    if isinstance(found, Refusal) and found.error.code != but:
+        raise Refused(found.error, found.detail)

@@ -1,0 +1,1 @@
+"""HTTP, and nothing but HTTP: one file per resource with its wire models and its routes."""

@@ -1,0 +1,125 @@
+"""The application: services, routes, error rendering."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from litestar import Litestar, Response
+from litestar.datastructures import State
+from litestar.exceptions import HTTPException
+from litestar.types import ASGIApp
+
+from milepost.api import (
+    customer_records,
+    customers,
+    enrolments,
+    health,
+    milestones,
+    openapi,
+    operator,
+    sandbox_clock,
+    target_groups,
+    users,
+    wire,
+)
+from milepost.api.authentication import Authenticator, authorize
+from milepost.api.edge import edge
+from milepost.api.routes import ApiRequest
+from milepost.coalescer import Coalescer
+from milepost.database import DatabaseUnavailable, database
+from milepost.errors import (
+    BAD_REQUEST,
+    INTERNAL,
+    INVALID_INPUT,
+    METHOD_NOT_ALLOWED,
+    NOT_FOUND,
+    PAYLOAD_TOO_LARGE,
+    UNAVAILABLE,
+    UNSUPPORTED_MEDIA_TYPE,
+    Refusal,
+    Refused,
+)
+from milepost.listener import listen
+from milepost.logs import log
+from milepost.runner import Runner
+from milepost.settings import Settings
+
+ROUTES = (
+    *health.ROUTES,
+    *openapi.ROUTES,
+    *enrolments.ROUTES,
+    *target_groups.ROUTES,
+    *milestones.ROUTES,
+    *customers.ROUTES,
+    *operator.ROUTES,
+    *sandbox_clock.ROUTES,
+    *users.ROUTES,
+    *customer_records.ROUTES,
+)
+
+_BY_STATUS = {
+    error.status: error
+    for error in (NOT_FOUND, METHOD_NOT_ALLOWED, PAYLOAD_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE)
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the routes of one process share."""
+
+    settings: Settings
+    runner: Runner
+    coalescer: Coalescer
+    authenticator: Authenticator
+
+
+def create_app(settings: Settings) -> ASGIApp:
+    """The ASGI application of one worker process on a migrated `settings.database_url`."""
+    return edge(create_litestar(settings), settings.log_requests)
+
+
+def create_litestar(settings: Settings) -> Litestar:
+    """The routes without the edge around them: for the OpenAPI document and the tests of routes."""
+    runner = Runner(database(settings.database_url, settings))
+    services = Services(
+        settings, runner, Coalescer(runner, settings), Authenticator(runner, settings)
+    )
+
+    @asynccontextmanager
+    async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        await runner.database.open()
+        listening = asyncio.create_task(listen(runner))
+        try:
+            yield
+        finally:
+            listening.cancel()
+            await services.coalescer.close()
+            await runner.database.close()
+
+    return Litestar(
+        route_handlers=list(ROUTES),
+        guards=[authorize],
+        lifespan=[lifespan],
+        state=State({"services": services}),
+        exception_handlers={Exception: render_exception},
+        request_max_body_size=settings.body_bytes_max,
+        openapi_config=None,
+        logging_config=None,
+    )
+
+
+def render_exception(request: ApiRequest, error: Exception) -> Response[bytes]:
+    """Any exception as the envelope of the path's family; a defect is logged and says nothing."""
+    path = request.scope["path"]
+    if isinstance(error, Refused):
+        return wire.refuse(error.refusal, path)
+    if isinstance(error, DatabaseUnavailable):
+        return wire.refuse(Refusal(UNAVAILABLE), path)
+    if isinstance(error, HTTPException) and error.status_code < 500:
+        malformed = BAD_REQUEST if wire.is_v2(path) else INVALID_INPUT
+        return wire.refuse(Refusal(_BY_STATUS.get(error.status_code, malformed)), path)
+    log("defect", "error", error=error, path=path[:200])
+    return wire.refuse(Refusal(INTERNAL), path)

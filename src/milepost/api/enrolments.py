@@ -1,0 +1,133 @@
+"""Enrol, re-enrol and unenrol: `…/targetGroups/{g}/targets/{t}/enroll` and `…/unEnroll`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from litestar import Response, post
+
+from milepost.actions.enrolment import ENROLMENT
+from milepost.api import wire
+from milepost.api.routes import (
+    ApiRequest,
+    PathId,
+    caller_of,
+    check_scope,
+    coalescer_of,
+    declare,
+    under_all_prefixes,
+)
+from milepost.errors import (
+    ALREADY_ENROLLED,
+    CONNECTED_ORGS_NOT_SET,
+    DATA_SCOPE_ALL_UNSUPPORTED,
+    INVALID_INPUT,
+    INVALID_USER,
+    NOT_ENROLLED,
+    TARGET_GROUP_NOT_FOUND,
+    TARGET_NOT_FOUND,
+    TARGET_PERIOD_NOT_FOUND,
+    Refusal,
+)
+from milepost.logs import request_id
+from milepost.rules.enrolment import Enrol, Unenrol
+
+BALANCE_MAX = 10**15
+
+_ALWAYS = (
+    INVALID_INPUT,
+    DATA_SCOPE_ALL_UNSUPPORTED,
+    CONNECTED_ORGS_NOT_SET,
+    TARGET_GROUP_NOT_FOUND,
+    TARGET_NOT_FOUND,
+    INVALID_USER,
+)
+
+
+class EnrolBody(msgspec.Struct):
+    """Who enrols, from which cycle, with what balance (seed 000, contract §4)."""
+
+    customerId: wire.Id
+    periodName: wire.Text | None = None
+    """The `refCode` of the cycle to start with; blank or absent: the running or next one."""
+    initialBalance: Annotated[int, msgspec.Meta(ge=0, le=BALANCE_MAX)] | None = None
+    """The achieved value that the cycle starts with; null keeps what was there. Milestones only."""
+    resetStreakStatus: bool | None = None
+    """On re-enrolment into a streak: start again from nothing."""
+
+
+class UnenrolBody(msgspec.Struct):
+    """Who leaves (seed 003)."""
+
+    customerId: wire.Id
+
+
+EnrolBodies = Annotated[list[EnrolBody], msgspec.Meta(min_length=1, max_length=1)]
+UnenrolBodies = Annotated[list[UnenrolBody], msgspec.Meta(min_length=1, max_length=1)]
+
+_enrol_bodies = msgspec.json.Decoder(EnrolBodies)
+_unenrol_bodies = msgspec.json.Decoder(UnenrolBodies)
+
+
+@post(
+    under_all_prefixes("/targetGroups/{target_group_id:str}/targets/{target_id:str}/enroll"),
+    status_code=200,
+    opt=declare(
+        "Target Loyalty",
+        "WRITE",
+        body=EnrolBodies,
+        answer=wire.Envelope[int],
+        errors=(*_ALWAYS, TARGET_PERIOD_NOT_FOUND, ALREADY_ENROLLED),
+    ),
+)
+async def enrol(request: ApiRequest, target_group_id: PathId, target_id: PathId) -> Response[bytes]:
+    """Enrol or re-enrol one customer in a milestone or streak. Answers the customer's id."""
+    group, target = _ids(target_group_id, target_id)
+    (body,) = await wire.read_body(request, _enrol_bodies)
+    check_scope(request)
+    command = Enrol(
+        group,
+        target,
+        body.customerId,
+        body.periodName,
+        body.initialBalance,
+        bool(body.resetStreakStatus),
+        request_id.get(),
+    )
+    return await _submit(request, command)
+
+
+@post(
+    under_all_prefixes("/targetGroups/{target_group_id:str}/targets/{target_id:str}/unEnroll"),
+    status_code=200,
+    opt=declare(
+        "Target Loyalty",
+        "WRITE",
+        body=UnenrolBodies,
+        answer=wire.Envelope[int],
+        errors=(*_ALWAYS, NOT_ENROLLED),
+    ),
+)
+async def unenrol(
+    request: ApiRequest, target_group_id: PathId, target_id: PathId
+) -> Response[bytes]:
+    """Take one customer out of the running cycle and all later ones. Answers the customer's id."""
+    group, target = _ids(target_group_id, target_id)
+    (body,) = await wire.read_body(request, _unenrol_bodies)
+    check_scope(request)
+    return await _submit(request, Unenrol(group, target, body.customerId, request_id.get()))
+
+
+def _ids(target_group_id: str, target_id: str) -> tuple[int, int]:
+    return wire.integer(target_group_id, "targetGroupId"), wire.integer(target_id, "targetId")
+
+
+async def _submit(request: ApiRequest, command: Enrol | Unenrol) -> Response[bytes]:
+    outcome = await coalescer_of(request).submit(ENROLMENT, caller_of(request).tenant, command)
+    if isinstance(outcome, Refusal):
+        return wire.refuse(outcome, request.scope["path"])
+    return wire.answer(outcome)
+
+
+ROUTES = (enrol, unenrol)

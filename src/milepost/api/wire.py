@@ -1,0 +1,147 @@
+"""Bodies in, envelopes out: what all routes of a family share (contract §3).
+
+Bodies are decoded from the raw bytes by msgspec's strict decoder, whatever the Content-Type: a string
+or a fraction is no integer, a bool is no number. Every struct bounds its numbers and texts.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Generic, TypeVar
+
+import msgspec
+from litestar import MediaType, Request, Response
+
+from milepost.errors import (
+    BAD_REQUEST,
+    INVALID_INPUT,
+    UNSUPPORTED_MEDIA_TYPE,
+    Error,
+    Refusal,
+    Refused,
+)
+
+T = TypeVar("T")
+
+INT64_MAX = 2**63 - 1
+Id = Annotated[int, msgspec.Meta(ge=-(2**63), le=INT64_MAX)]
+"""An id in a body: any int64; one that names nothing is the business of the rule."""
+Text = Annotated[str, msgspec.Meta(max_length=10_000)]
+
+# An escape that stands for the character NUL: its backslash is not itself escaped.
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+_INTEGER = re.compile(r"-?[0-9]{1,19}", re.ASCII)
+_RETRY_SECONDS = "1"
+
+encode = msgspec.json.Encoder(decimal_format="number").encode
+
+
+class ErrorItem(msgspec.Struct):
+    """One error of the v3 family."""
+
+    code: int
+    message: str
+
+
+class WarningItem(msgspec.Struct):
+    """One warning of the v3 family."""
+
+    code: int | None
+    message: str
+
+
+class Envelope(msgspec.Struct, Generic[T]):
+    """What every v3, v3.1 and `/milepost/v1` route answers."""
+
+    data: T | None
+    errors: list[ErrorItem] | None = None
+    warnings: list[WarningItem] | None = None
+
+
+class V2ErrorItem(msgspec.Struct):
+    """One error of the v2 family; `status` is always false."""
+
+    status: bool
+    code: int
+    message: str
+
+
+class V2Failure(msgspec.Struct):
+    """What a v2 route answers when it refuses."""
+
+    errors: list[V2ErrorItem]
+    warnings: list[Any]
+
+
+def is_v2(path: str) -> bool:
+    """Whether the path is of the v2 family, v2.1 included."""
+    return path.startswith(("/v2/", "/v2.1/")) or path in ("/v2", "/v2.1")
+
+
+def integer(text: str, name: str) -> int:
+    """A path or query integer of the v3 family; raises 300004 for all that is not an int64."""
+    if _INTEGER.fullmatch(text):
+        value = int(text)
+        if -INT64_MAX - 1 <= value <= INT64_MAX:
+            return value
+    raise Refused(INVALID_INPUT, f"{name} must be an integer of 64 bits.")
+
+
+async def read_body(request: Request[Any, Any, Any], decoder: msgspec.json.Decoder[T]) -> T:
+    """The body as `decoder`'s type; raises 300004, or 400 on a v2 route, saying where it is wrong.
+
+    415 for a compressed body: the limit on its size says nothing of what it would unpack to.
+    """
+    for name, value in request.scope["headers"]:
+        if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
+            raise Refused(UNSUPPORTED_MEDIA_TYPE)
+    malformed = BAD_REQUEST if is_v2(request.scope["path"]) else INVALID_INPUT
+    try:
+        # As text, because the decoder does not look at the bytes of fields that it ignores.
+        return decoder.decode((await request.body()).decode())
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        # A validation message says what was expected and where; the others may hold raw bytes.
+        detail = (
+            str(error) if isinstance(error, msgspec.ValidationError) else "The body is not JSON"
+        )
+        raise Refused(malformed, f"{detail}.") from None
+
+
+def answer(data: object, *, status: int = 200, warnings: object = None) -> Response[bytes]:
+    """A v3 success."""
+    return Response(
+        encode({"data": data, "errors": None, "warnings": warnings}),
+        status_code=status,
+        media_type=MediaType.JSON,
+    )
+
+
+def answer_v2(fields: object, *, status: int = 200) -> Response[bytes]:
+    """A v2 success: the fields themselves."""
+    return Response(encode(fields), status_code=status, media_type=MediaType.JSON)
+
+
+def refuse(refusal: Refusal, path: str) -> Response[bytes]:
+    """The refusal in the envelope of the path's family."""
+    error, message = refusal.error, refusal.message
+    body: dict[str, Any]
+    if is_v2(path):
+        item = {"status": False, "code": error.code, "message": message}
+        body = {"errors": [item], "warnings": []}
+    else:
+        body = {
+            "data": None,
+            "errors": [{"code": error.code, "message": message}],
+            "warnings": None,
+        }
+    return Response(
+        encode(body), status_code=error.status, media_type=MediaType.JSON, headers=_headers(error)
+    )
+
+
+def _headers(error: Error) -> dict[str, str]:
+    if error.status in (429, 503):
+        return {"Retry-After": _RETRY_SECONDS}
+    if error.status == 401:
+        return {"WWW-Authenticate": 'Basic realm="milepost", charset="UTF-8"'}
+    return {}

@@ -1,0 +1,198 @@
+"""Concurrent commands join one batch; whatever happens to the batch, every one of them is answered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import psycopg
+import pytest
+
+from milepost.actions.enrolment import Enrolment
+from milepost.coalescer import Coalescer
+from milepost.database import Tenant, database
+from milepost.errors import ALREADY_ENROLLED, INTERNAL, UNAVAILABLE, Refusal
+from milepost.rules.enrolment import Enrol, Members
+from milepost.runner import Runner
+from milepost.settings import Settings
+from tests.store.world import World
+
+
+class Recorded(Enrolment):
+    """Enrolment that notes the sizes of its batches and can be held up before it loads."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def load(self, tx: Any, tenant: Tenant, commands: Sequence[Any]) -> Members:
+        self.sizes.append(len(commands))
+        await self.gate.wait()
+        return await super().load(tx, tenant, commands)
+
+
+def enrol(world: World, customer: int, request_id: str = "") -> Enrol:
+    return Enrol(world.group_id, world.group_id, customer, "c1", 100, request_id=request_id)
+
+
+def codes(outcomes: Sequence[Any]) -> Counter[object]:
+    return Counter(o.error if isinstance(o, Refusal) else "accepted" for o in outcomes)
+
+
+async def test_commands_that_arrive_together_join_one_batch(
+    world: World, runner: Runner, tenant: Tenant
+) -> None:
+    world.register(*range(1, 101))
+    action = Recorded()
+    coalescer = Coalescer(runner, Settings())
+    outcomes = await asyncio.gather(
+        *(coalescer.submit(action, tenant, enrol(world, c)) for c in range(1, 101))
+    )
+    assert outcomes == list(range(1, 101))
+    assert action.sizes == [100]
+
+
+async def test_a_batch_is_never_larger_than_the_setting(
+    world: World, runner: Runner, tenant: Tenant
+) -> None:
+    world.register(*range(201, 251))
+    action = Recorded()
+    coalescer = Coalescer(runner, Settings(batch_size_max=20))
+    await asyncio.gather(
+        *(coalescer.submit(action, tenant, enrol(world, c)) for c in range(201, 251))
+    )
+    assert sorted(action.sizes) == [10, 20, 20]
+
+
+async def test_of_50_identical_enrolments_at_once_one_succeeds_and_49_are_310119(
+    world: World, runner: Runner, tenant: Tenant
+) -> None:
+    world.register(300)
+    coalescer = Coalescer(runner, Settings(batch_size_max=7))
+    outcomes = await asyncio.gather(
+        *(coalescer.submit(Recorded(), tenant, enrol(world, 300)) for _ in range(50))
+    )
+    assert codes(outcomes) == {"accepted": 1, ALREADY_ENROLLED: 49}
+    assert world.run("SELECT count(*) FROM enrolments WHERE customer_id = 300") == [(1,)]
+
+
+async def test_two_processes_over_the_same_customers_accept_each_once(
+    world: World, runner: Runner, tenant: Tenant
+) -> None:
+    customers = list(range(400, 440))
+    world.register(*customers)
+    second = Runner(database(world.url, Settings()))
+    await second.database.open()
+    coalescers = [Coalescer(runner, Settings()), Coalescer(second, Settings())]
+    outcomes = await asyncio.gather(
+        *(c.submit(Recorded(), tenant, enrol(world, n)) for n in customers for c in coalescers * 3)
+    )
+    await second.database.close()
+    assert codes(outcomes) == {"accepted": 40, ALREADY_ENROLLED: 200}
+
+
+async def test_a_full_queue_refuses_at_once_and_does_nothing(
+    world: World, runner: Runner, tenant: Tenant
+) -> None:
+    world.register(*range(500, 520))
+    action = Recorded()
+    action.gate.clear()
+    coalescer = Coalescer(runner, Settings(queue_size_max=10))
+    waiting = [
+        asyncio.create_task(coalescer.submit(action, tenant, enrol(world, c)))
+        for c in range(500, 510)
+    ]
+    while not action.sizes:  # noqa: ASYNC110 - until the batch is in the database
+        await asyncio.sleep(0)
+    assert await coalescer.submit(action, tenant, enrol(world, 510)) == Refusal(UNAVAILABLE)
+    action.gate.set()
+    assert await asyncio.gather(*waiting) == list(range(500, 510))
+    assert world.run("SELECT FROM customer_versions WHERE customer_id = 510") == []
+    assert await coalescer.submit(action, tenant, enrol(world, 510)) == 510
+
+
+async def test_one_poisoned_command_harms_nobody_else(
+    world: World, runner: Runner, tenant: Tenant
+) -> None:
+    """PostgreSQL takes no NUL character, and refuses the whole statement."""
+    world.register(600, 601, 602)
+    coalescer = Coalescer(runner, Settings())
+    action = Recorded()
+    commands = [
+        enrol(world, 600),
+        enrol(world, 601, request_id="\x00"),
+        enrol(world, 602),
+    ]
+    outcomes = await asyncio.gather(*(coalescer.submit(action, tenant, c) for c in commands))
+    assert outcomes == [600, Refusal(INTERNAL), 602]
+    assert world.run("SELECT FROM enrolments WHERE customer_id = 601") == []
+
+
+async def test_killed_connections_answer_503_and_the_next_command_succeeds(
+    world: World, runner: Runner, tenant: Tenant
+) -> None:
+    world.register(*range(700, 720))
+    action = Recorded()
+    action.gate.clear()
+    coalescer = Coalescer(runner, Settings())
+    waiting = [
+        asyncio.create_task(coalescer.submit(action, tenant, enrol(world, c)))
+        for c in range(700, 720)
+    ]
+    while not action.sizes:  # noqa: ASYNC110 - until the batch is in the database
+        await asyncio.sleep(0)
+    world.run(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+        "WHERE application_name = 'milepost_app' AND datname = current_database()"
+    )
+    action.gate.set()
+    outcomes = await asyncio.wait_for(asyncio.gather(*waiting), 20)
+    assert codes(outcomes) == {UNAVAILABLE: 20}
+    assert world.run("SELECT FROM enrolments WHERE customer_id BETWEEN 700 AND 719") == []
+    assert await coalescer.submit(action, tenant, enrol(world, 700)) == 700
+
+
+async def test_no_connection_within_the_time_out_answers_503(world: World, tenant: Tenant) -> None:
+    unreachable = psycopg.conninfo.make_conninfo(world.url, dbname="there_is_no_such_database")
+    settings = Settings(pool_timeout_seconds=0.2)
+    runner = Runner(database(unreachable, settings))
+    await runner.database.open()
+    coalescer = Coalescer(runner, settings)
+    outcomes = await asyncio.gather(
+        *(coalescer.submit(Recorded(), tenant, enrol(world, c)) for c in range(10))
+    )
+    await runner.database.close()
+    assert codes(outcomes) == {UNAVAILABLE: 10}
+
+
+async def test_closing_answers_what_was_taken_and_takes_no_more(
+    world: World, runner: Runner, tenant: Tenant
+) -> None:
+    world.register(800, 801)
+    coalescer = Coalescer(runner, Settings())
+    taken = asyncio.create_task(coalescer.submit(Recorded(), tenant, enrol(world, 800)))
+    await asyncio.sleep(0)
+    await coalescer.close()
+    assert await taken == 800
+    assert await coalescer.submit(Recorded(), tenant, enrol(world, 801)) == Refusal(UNAVAILABLE)
+
+
+async def test_a_caller_who_goes_away_before_the_batch_begins_has_no_effect(
+    world: World, runner: Runner, tenant: Tenant
+) -> None:
+    world.register(900, 901)
+    coalescer = Coalescer(runner, Settings())
+    action = Recorded()
+    gone = asyncio.create_task(coalescer.submit(action, tenant, enrol(world, 900)))
+    stays = asyncio.create_task(coalescer.submit(action, tenant, enrol(world, 901)))
+    await asyncio.sleep(0)
+    gone.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await gone
+    assert await stays == 901
+    replaced = replace(enrol(world, 900), period_name=None)
+    assert await coalescer.submit(action, tenant, replaced) == 900

@@ -1,0 +1,162 @@
+"""Tenancy by the database itself (house law 7): every table, both roles."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from milepost.database import Tenant
+from milepost.runner import Runner
+from milepost.store.pipeline import act_for
+from tests.store.world import World, make_world
+
+TABLES = """
+SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p') AND n.nspname = 'public' AND c.relname <> 'alembic_version' ORDER BY 1
+"""
+SHARED_BY_HIERARCHY = {"customers", "customer_profiles", "customer_identifiers"}
+
+
+@pytest.fixture(scope="module")
+def other(world: World) -> World:
+    """Another organisation of the same database, with rows in every table."""
+    made = make_world(world.url, org_id=2)
+    for org in (world, made):
+        org.register(7)
+        org.run("INSERT INTO customer_versions VALUES (%(org)s, 7, 1)")
+        org.run("INSERT INTO customer_profiles VALUES (%(org)s, 7, 'INSTORE')")
+        org.run(
+            "INSERT INTO customer_identifiers VALUES (%(org)s, 'mobile', '911', 7, '{INSTORE}')"
+        )
+        org.run("INSERT INTO enrolments VALUES (%(org)s, 7, 1, 1, 1, now(), 1, NULL, 1)")
+        org.run("INSERT INTO progress VALUES (%(org)s, 7, 1, 1, 1, 1)")
+        org.run("INSERT INTO journal VALUES (%(org)s, 7, 1, 0, now(), 'ENROLLED', 'ENROLLED')")
+        org.run(
+            "INSERT INTO rewards VALUES (%(org)s, 7, 1, 1, 1, 1, NULL, 1, 0, 'r', 'POINTS', 1, NULL, now(), "
+            "'ENROLMENT')"
+        )
+        org.run(
+            "INSERT INTO streak_levels VALUES (%(org)s, %(group)s, 1, 'l', 'l', 1, '[]', now(), 1, now(), 1)"
+        )
+        org.run(
+            "INSERT INTO credentials (org_id, kind, name, secret_hash, created_at) "
+            "VALUES (%(org)s, 'TILL', 'till.' || %(org)s, 'x', now())"
+        )
+    return made
+
+
+def tables(world: World) -> list[str]:
+    return [str(row[0]) for row in world.run(TABLES)]
+
+
+def test_every_table_carries_org_id_and_has_row_level_security(world: World) -> None:
+    for table in tables(world):
+        columns = world.run(
+            "SELECT 1 FROM information_schema.columns WHERE table_name = %(t)s AND column_name = 'org_id'",
+            t=table,
+        )
+        assert columns, f"{table} has no org_id"
+        assert world.run("SELECT relrowsecurity FROM pg_class WHERE relname = %(t)s", t=table) == [
+            (True,)
+        ], table
+
+
+def test_every_per_customer_table_begins_its_primary_key_with_org_and_customer(
+    world: World,
+) -> None:
+    """So it can be distributed by customer_id (house law 8)."""
+    keys = world.run(
+        """
+        SELECT c.relname, array_agg(a.attname ORDER BY k.place) FROM pg_class c
+        JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary
+        CROSS JOIN LATERAL unnest(i.indkey) WITH ORDINALITY k (attnum, place)
+        JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
+        WHERE EXISTS (SELECT FROM pg_attribute WHERE attrelid = c.oid AND attname = 'customer_id')
+        GROUP BY 1
+        """
+    )
+    found = {str(table): list(columns)[:2] for table, columns in keys}  # type: ignore[call-overload]
+    # The look-up by identifier is how a customer is found: it cannot be keyed by who it finds.
+    assert found.pop("customer_identifiers") == ["org_id", "kind"]
+    assert len(found) >= 7
+    assert set(map(tuple, found.values())) == {("org_id", "customer_id")}
+
+
+def test_no_foreign_key_joins_customers_state_to_anything(world: World) -> None:
+    rows = world.run(
+        """
+        SELECT conname FROM pg_constraint WHERE contype = 'f' AND EXISTS (
+            SELECT FROM pg_attribute a
+            WHERE a.attrelid IN (conrelid, confrelid) AND a.attname = 'customer_id')
+        """
+    )
+    assert rows == []
+
+
+async def test_another_organisations_rows_are_invisible_and_cannot_be_written(
+    world: World, other: World, runner: Runner
+) -> None:
+    for table in tables(world):
+        if table == "credentials":
+            continue
+        async with runner.database.transaction() as tx:
+            await act_for(tx, Tenant(world.org_id, world.org_id))
+            rows = await (
+                await tx.execute(f"SELECT DISTINCT org_id FROM {table}".encode())
+            ).fetchall()
+            assert rows == [(world.org_id,)], table
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                await tx.execute(f"INSERT INTO {table} (org_id) VALUES ({other.org_id})".encode())
+
+
+async def test_without_a_tenant_nothing_is_visible(
+    world: World, other: World, runner: Runner
+) -> None:
+    for table in tables(world):
+        if table == "credentials":
+            continue
+        async with runner.database.transaction() as tx:
+            rows = await (await tx.execute(f"SELECT FROM {table}".encode())).fetchall()
+            assert rows == [], table
+
+
+async def test_a_finished_transaction_leaves_no_tenant_behind(
+    world: World, other: World, runner: Runner, tenant: Tenant
+) -> None:
+    async with runner.database.app.connection() as connection:
+        async with connection.transaction():
+            await act_for(connection, tenant)
+        async with connection.transaction():
+            cursor = await connection.execute("SELECT count(*) FROM enrolments")
+            assert await cursor.fetchone() == (0,)
+
+
+async def test_credentials_are_out_of_reach_of_requests(
+    world: World, other: World, runner: Runner, tenant: Tenant
+) -> None:
+    async with runner.database.transaction() as tx:
+        await act_for(tx, tenant)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            await tx.execute("SELECT FROM credentials")
+
+
+async def test_the_journal_and_the_ledger_only_grow(
+    world: World, other: World, runner: Runner, tenant: Tenant
+) -> None:
+    for statement in (
+        b"UPDATE journal SET what = 'x'",
+        b"DELETE FROM journal",
+        b"UPDATE rewards SET value = 0",
+        b"DELETE FROM rewards",
+    ):
+        async with runner.database.transaction() as tx:
+            await act_for(tx, tenant)
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                await tx.execute(statement)
+
+
+async def test_the_role_survives_a_reset(runner: Runner, world: World) -> None:
+    """It is the connection's own, so no statement gets the owner back."""
+    async with runner.database.transaction() as tx:
+        await tx.execute("RESET ROLE")
+        assert await (await tx.execute("SELECT current_user")).fetchone() == ("milepost_app",)

@@ -1,0 +1,274 @@
+"""The service as an operator has it: a process that starts, stops, is killed, and recovers."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+
+from milepost import embedded
+
+DEMO = httpx.BasicAuth("demo.till", "demo-password")
+ENROL = "/v3/targetGroups/29463/targets/29463/enroll"
+UNENROL = "/v3/targetGroups/29463/targets/29463/unEnroll"
+# The sample requests of the documentation, verbatim.
+ENROL_SAMPLE = """[{       
+       "customerId":345651201,  
+       "periodName":"PERIOD_G_29463_1",
+       "initialBalance":100,
+  		 "resetStreakStatus":false
+  }]"""
+UNENROL_SAMPLE = """[
+    {
+        "customerId":423789336
+    }
+]"""
+
+
+class Running:
+    """A `milepost serve` process on a free port, with its client."""
+
+    def __init__(self, data_dir: Path, *options: str) -> None:
+        self.data_dir = data_dir
+        self.process = subprocess.Popen(
+            command("serve", "--port", "0", "--data", str(data_dir), *options),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.said: list[str] = []
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.said.append(line)
+            if found := re.search(r"ready at (http://\S+)", line):
+                self.client = httpx.Client(base_url=found[1], timeout=20, auth=DEMO)
+                break
+        else:
+            assert self.process.stderr is not None
+            raise AssertionError(self.process.stderr.read())
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.ended()
+
+    def ended(self) -> int:
+        code = self.process.wait(15)
+        self.client.close()
+        for stream in (self.process.stdout, self.process.stderr):
+            assert stream is not None
+            stream.close()
+        return code
+
+    def enrol(self, customer: int) -> httpx.Response:
+        return self.client.post(ENROL, json=[{"customerId": customer}])
+
+
+def command(*words: str) -> list[str]:
+    return [sys.executable, "-m", "milepost", *words]
+
+
+def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(*words),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, **environment},
+    )
+
+
+@contextmanager
+def serving(data_dir: Path, *options: str) -> Iterator[Running]:
+    service = Running(data_dir, *options)
+    try:
+        yield service
+    finally:
+        if service.process.poll() is None:
+            service.stop()
+
+
+def rows(url: str) -> dict[str, int]:
+    """How many rows each table has."""
+    with psycopg.connect(url) as connection:
+        tables = connection.execute(
+            "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+        ).fetchall()
+        return {
+            name: connection.execute(f"SELECT count(*) FROM {name}".encode()).fetchall()[0][0]
+            for (name,) in tables
+        }
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+def test_the_samples_of_the_documentation_work_verbatim_and_a_restart_adds_nothing(
+    data_dir: Path,
+) -> None:
+    with serving(data_dir, "--demo") as service:
+        answer = service.client.post(ENROL, content=ENROL_SAMPLE)
+        assert answer.json() == {"data": 345651201, "errors": None, "warnings": None}
+        answer = service.client.post(UNENROL, content=UNENROL_SAMPLE)
+        assert answer.json() == {"data": 423789336, "errors": None, "warnings": None}
+        for source, name, value in (
+            ("INSTORE", "mobile", "11223569865"),
+            ("INSTORE", "mobile", "919986000586"),
+            ("INSTORE", "id", "423926198"),
+        ):
+            query = {"source": source, "identifierName": name, "identifierValue": value}
+            assert service.client.get("/v2/customers/lookup", params=query).json()["entity"]
+        url = embedded.running_url(data_dir / "pg")
+        assert url is not None
+        before = rows(url)
+        assert service.stop() == 0
+    with serving(data_dir, "--demo") as service:
+        assert not any("Migrated" in line for line in service.said)
+        assert rows(url) == before
+        assert service.enrol(345651201).json()["errors"][0]["code"] == 310119
+
+
+def test_sigterm_answers_the_requests_in_flight_and_stops_postgresql_cleanly(
+    data_dir: Path,
+) -> None:
+    with serving(data_dir, "--demo") as service:
+        url = embedded.running_url(data_dir / "pg")
+        assert url is not None
+        answers: list[httpx.Response] = []
+        with psycopg.connect(url) as blocking, psycopg.connect(url, autocommit=True) as watching:
+            # The version row of this customer is what the enrolment must wait for.
+            blocking.execute(
+                "INSERT INTO customer_versions SELECT org_id, 555567088, 0 FROM orgs LIMIT 1"
+            )
+            asking = threading.Thread(target=lambda: answers.append(service.enrol(555567088)))
+            asking.start()
+            deadline = time.monotonic() + 20
+            while not watching.execute(
+                "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+            ).fetchone():
+                assert time.monotonic() < deadline
+            service.process.send_signal(signal.SIGTERM)
+            blocking.rollback()
+        asking.join(10)
+        assert answers[0].json()["data"] == 555567088
+        assert service.ended() == 0
+    assert "database system is shut down" in (data_dir / "pg.log").read_text()
+    assert embedded.running_url(data_dir / "pg") is None
+
+
+def test_after_kill_9_of_the_service_the_next_start_has_all_that_was_acknowledged(
+    data_dir: Path,
+) -> None:
+    with serving(data_dir, "--demo") as service:
+        assert service.enrol(345651201).status_code == 200
+        service.process.kill()
+        service.ended()
+    with serving(data_dir, "--demo") as service:
+        assert service.enrol(345651201).json()["errors"][0]["code"] == 310119
+
+
+def test_after_kill_9_of_postgresql_the_service_recovers_by_itself(data_dir: Path) -> None:
+    with serving(data_dir, "--demo") as service:
+        assert service.enrol(345651201).status_code == 200
+        postmaster = int((data_dir / "pg" / "postmaster.pid").read_text().split()[0])
+        os.kill(postmaster, signal.SIGKILL)
+        deadline = time.monotonic() + 20
+        statuses = set()
+        while (status := service.enrol(345651201).status_code) != 400:
+            statuses.add(status)
+            assert time.monotonic() < deadline
+        assert statuses <= {503}
+        assert service.client.get("/health/ready").status_code == 200
+
+
+def test_several_workers_answer_are_replaced_and_never_outlive_their_parent(data_dir: Path) -> None:
+    with serving(data_dir, "--demo", "--workers", "2") as service:
+        workers = children(service.process.pid)
+        assert len(workers) == 2
+        with httpx.Client(base_url=service.client.base_url, auth=DEMO) as client:
+            codes = {client.post(ENROL, json=[{"customerId": 1}]).status_code for _ in range(20)}
+        assert codes == {400}
+        os.kill(workers[0], signal.SIGKILL)
+        deadline = time.monotonic() + 20
+        while len(now := set(children(service.process.pid)) - {workers[0]}) < 2:
+            assert time.monotonic() < deadline
+        service.process.kill()
+        service.ended()
+        deadline = time.monotonic() + 20
+        while any(alive(worker) for worker in now):
+            assert time.monotonic() < deadline
+    with serving(data_dir, "--workers", "2") as service:
+        assert service.client.get("/health/ready").status_code == 200
+        assert service.stop() == 0
+
+
+def alive(process: int) -> bool:
+    """Whether it runs; one that ended may stay a zombie, for its new parent may never ask for it."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def children(parent: int) -> list[int]:
+    """The worker processes of a service."""
+    listed = subprocess.run(
+        ["pgrep", "-P", str(parent), "-f", "milepost.server"], capture_output=True, text=True
+    )
+    return sorted(int(line) for line in listed.stdout.split())
+
+
+def test_the_admin_token_is_made_once_and_readable_by_its_owner_only(data_dir: Path) -> None:
+    with serving(data_dir) as service:
+        path = data_dir / "admin-token"
+        token = path.read_text()
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        headers = {"Authorization": f"Bearer {token}"}
+        orgs = service.client.get("/milepost/v1/orgs", headers=headers, auth=None)
+        assert orgs.json() == {"data": [], "errors": None, "warnings": None}
+        # Beside the running service, on its database.
+        made = run("org", "create", "Acme", "--time-zone", "Asia/Kolkata", "--data", str(data_dir))
+        assert '"timeZone":"Asia/Kolkata"' in made.stdout
+        migrated = run("migrate", "--data", str(data_dir))
+        assert "newest schema" in migrated.stdout
+        listed = service.client.get("/milepost/v1/orgs", headers=headers, auth=None)
+        assert [org["name"] for org in listed.json()["data"]] == ["Acme"]
+        second = run("serve", "--port", "0", "--data", str(data_dir))
+        assert second.returncode == 1
+        assert str(data_dir) in second.stderr
+    with serving(data_dir):
+        assert path.read_text() == token
+
+
+def test_a_port_in_use_and_a_bad_setting_are_said_plainly(data_dir: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        refused = run("serve", "--port", port, "--data", str(data_dir))
+    assert refused.returncode == 1
+    assert f"cannot listen on 127.0.0.1:{port}" in refused.stderr
+    for words, variable in (
+        (("serve", "--demo", "--host", "0.0.0.0"), {}),
+        (("serve",), {"MILEPOST_WORKERS": "many"}),
+        (("serve",), {"MILEPOST_BATCH_SIZE_MAX": "0"}),
+        (("serve", "--port", "70000"), {}),
+    ):
+        refused = run(*words, "--data", str(data_dir), **variable)
+        assert refused.returncode == 1, words
+        assert refused.stderr.startswith("milepost: ")
+    assert not data_dir.exists()
