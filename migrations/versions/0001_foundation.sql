@@ -10,21 +10,25 @@
 -- Two roles, neither of which owns a table or may log in by itself: a connection of the service logs
 -- in as the owner and takes the role at start-up, so row-level security binds it whatever it runs.
 DO $$
+DECLARE
+    wanted text;
 BEGIN
-    CREATE ROLE milepost_app NOLOGIN NOBYPASSRLS;
-EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; -- another database of this cluster
-END $$;
-DO $$
-BEGIN
-    CREATE ROLE milepost_operator NOLOGIN NOBYPASSRLS;
-EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
-END $$;
-DO $$
-BEGIN
-    -- A superuser may take any role; anybody else must be a member.
-    IF NOT pg_has_role(current_user, 'milepost_app', 'MEMBER') THEN
-        EXECUTE format('GRANT milepost_app, milepost_operator TO %I', current_user);
-    END IF;
+    FOREACH wanted IN ARRAY ARRAY['milepost_app', 'milepost_operator'] LOOP
+        -- Looked for first: who may not create roles may find them made by an administrator.
+        IF to_regrole(wanted) IS NULL THEN
+            BEGIN
+                EXECUTE format('CREATE ROLE %I NOLOGIN NOBYPASSRLS', wanted);
+            EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; -- another database of this cluster
+            END;
+        END IF;
+        BEGIN
+            -- From PostgreSQL 16 on, who creates a role is a member that may not take it: so tried.
+            EXECUTE format('SET LOCAL ROLE %I', wanted);
+            RESET ROLE;
+        EXCEPTION WHEN insufficient_privilege THEN
+            EXECUTE format('GRANT %I TO %I', wanted, session_user);
+        END;
+    END LOOP;
 END $$;
 
 ---------------------------------------------------------------------------------------------------

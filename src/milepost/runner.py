@@ -88,7 +88,7 @@ class DefinitionsCache:
     """The definitions of each organisation that this process has met, at the newest revision seen.
 
     A batch reads its organisation's revision with its other loads, so it never decides by old
-    definitions; `forget`, called on NOTIFY, only spares the first batch after a change the reload.
+    definitions; the listener only spares the first batch after a change the reload.
     """
 
     def __init__(self) -> None:

@@ -32,8 +32,8 @@ from milepost.migrate import migrate
 from milepost.settings import Settings
 
 RESTART_PAUSE_SECONDS = 1.0
-CONNECTIONS_MAX = 2_000
-"""Connections of one worker; the next one is answered 503 at once."""
+CONNECTIONS_MAX = 20_000
+"""Connections of one worker, idle ones included; the next one is answered 503 and closed."""
 
 
 class ServeError(RuntimeError):

@@ -34,6 +34,8 @@ class Settings:
     """Commands that one transaction may decide."""
     batches_in_flight_max: int = 2
     """Batches of one action and one organisation that may be in the database at once."""
+    requests_in_flight_max: int = 5_000
+    """Requests that one process may be answering; the next one is answered 503."""
     queue_size_max: int = 10_000
     """Commands that may wait in one process; the next one is answered 503."""
     pool_size_max: int = 10
@@ -91,6 +93,7 @@ def _check(settings: Settings) -> None:
         "workers": (1, 64),
         "batch_size_max": (1, 10_000),
         "batches_in_flight_max": (1, 64),
+        "requests_in_flight_max": (1, 100_000),
         "queue_size_max": (1, 1_000_000),
         "pool_size_max": (2, 200),
         "pool_timeout_seconds": (0.1, 60),

@@ -78,7 +78,7 @@ class Services:
 
 def create_app(settings: Settings) -> ASGIApp:
     """The ASGI application of one worker process on a migrated `settings.database_url`."""
-    return edge(create_litestar(settings), settings.log_requests)
+    return edge(create_litestar(settings), settings)
 
 
 def create_litestar(settings: Settings) -> Litestar:

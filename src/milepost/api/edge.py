@@ -1,4 +1,4 @@
-"""The outermost layer: a request id on every answer, whoever makes it, and the line in the log.
+"""The outermost layer: a request id on every answer, a bound on requests, and the line in the log.
 
 Plain ASGI around the application, because a framework's hooks miss its own 404s and cost as much as
 the rest of a small request.
@@ -12,12 +12,21 @@ from typing import Any
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types.asgi_types import HTTPResponseBodyEvent, HTTPResponseStartEvent
 
+from milepost.api import wire
+from milepost.errors import UNAVAILABLE, Refusal
 from milepost.logs import log, request_id
+from milepost.settings import Settings
 
 
-def edge(app: ASGIApp, log_requests: str) -> ASGIApp:
-    """Wrap `app`; `log_requests` is "all", "errors" (5xx, 401, 403, 413, 429) or "none"."""
+def edge(app: ASGIApp, settings: Settings) -> ASGIApp:
+    """Wrap `app`; what `settings.log_requests` says is logged.
+
+    A request beyond `settings.requests_in_flight_max` is answered 503 before anything of it is read.
+    """
+    log_requests = settings.log_requests
+    in_flight = 0
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
@@ -25,6 +34,7 @@ def edge(app: ASGIApp, log_requests: str) -> ASGIApp:
             return
         identity = os.urandom(16).hex()
         request_id.set(identity)
+        nonlocal in_flight
         header = (b"x-cap-requestid", identity.encode())
         began = time.perf_counter()
         status = 0
@@ -36,13 +46,36 @@ def edge(app: ASGIApp, log_requests: str) -> ASGIApp:
                 message["headers"] = [*message["headers"], header]
             await send(message)
 
+        in_flight += 1
         try:
-            await app(scope, receive, send_with_id)
+            if in_flight > settings.requests_in_flight_max:
+                await _refuse(scope, send_with_id)
+            else:
+                await app(scope, receive, send_with_id)
         finally:
+            in_flight -= 1
             if log_requests != "none" and (log_requests == "all" or _noteworthy(status)):
                 _log(scope, status, time.perf_counter() - began)
 
     return wrapped
+
+
+async def _refuse(scope: Any, send: Send) -> None:
+    response = wire.refuse(Refusal(UNAVAILABLE), scope["path"])
+    headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
+    headers += [(name.lower().encode(), value.encode()) for name, value in response.headers.items()]
+    start: HTTPResponseStartEvent = {
+        "type": "http.response.start",
+        "status": response.status_code or 503,
+        "headers": headers,
+    }
+    body: HTTPResponseBodyEvent = {
+        "type": "http.response.body",
+        "body": response.content,
+        "more_body": False,
+    }
+    await send(start)
+    await send(body)
 
 
 def _noteworthy(status: int) -> bool:

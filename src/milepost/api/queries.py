@@ -42,6 +42,12 @@ def integer(request: ApiRequest, name: str, otherwise: int, low: int, high: int)
     return value
 
 
+def optional_integer(request: ApiRequest, name: str) -> int | None:
+    """An integer query parameter, absent or blank = None; raises 300004 for all that is not an int64."""
+    text = request.query_params.get(name, "").strip()
+    return wire.integer(text, name) if text else None
+
+
 async def read_moment(request: ApiRequest) -> Moment:
     """The caller's newest definitions and the instant by its organisation's clock."""
     return await runner_of(request).read(caller_of(request).tenant, _moment)

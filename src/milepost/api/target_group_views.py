@@ -251,7 +251,7 @@ def group_view(
         streaks=[_level_view(group, level) for level in group.levels],
         combination_type=group.combination_type or UNSET,
         unified_target_expression=UNSET if expression is None else unified_view(expression),
-        attribution=_attribution(group.created, group.updated, group.zone),
+        attribution=attribution_of(group.created, group.updated, group.zone),
     )
 
 
@@ -268,7 +268,7 @@ def period_view(group: TargetGroup, period: Period, now: datetime) -> PeriodView
         end_date_iso=written_instant_offset(_last_instant(period.ends_at), group.zone),
         period_status=period_status(Window(period.starts_at, period.ends_at), now),
         active=period.active,
-        attribution=_attribution(period.created, period.updated, group.zone),
+        attribution=attribution_of(period.created, period.updated, group.zone),
     )
 
 
@@ -306,7 +306,7 @@ def target_view(group: TargetGroup, target: Target) -> TargetView:
         if ruled
         else UNSET,
         rewards=_reward_views(target.rewards),
-        attribution=_attribution(target.created, target.updated, group.zone),
+        attribution=attribution_of(target.created, target.updated, group.zone),
     )
 
 
@@ -335,7 +335,7 @@ def _level_view(group: TargetGroup, level: StreakLevel) -> LevelView:
         name=level.name,
         target_count_of_sequence=level.target_count,
         rewards=_reward_views(level.rewards),
-        attribution=_attribution(level.created, level.updated, group.zone),
+        attribution=attribution_of(level.created, level.updated, group.zone),
     )
 
 
@@ -361,20 +361,20 @@ def _reward_views(rewards: tuple[RewardDefinition, ...]) -> list[RewardView]:
     ]
 
 
-def _attribution(created: Actor | None, updated: Actor | None, zone: ZoneInfo) -> AttributionView:
+def attribution_of(created: Actor | None, updated: Actor | None, zone: ZoneInfo) -> AttributionView:
     assert created is not None
     assert updated is not None
     return AttributionView(
-        created_on=_attribution_instant(created.at),
+        created_on=attribution_instant(created.at),
         created_on_iso=written_instant_offset(created.at, zone),
         created_by=ActorView(id=created.credential_id),
-        last_updated_on=_attribution_instant(updated.at),
+        last_updated_on=attribution_instant(updated.at),
         last_updated_on_iso=written_instant_offset(updated.at, zone),
         last_updated_by=ActorView(id=updated.credential_id),
     )
 
 
-def _attribution_instant(at: datetime) -> str:
+def attribution_instant(at: datetime) -> str:
     """`2031-04-30T08:00:00.000+0000`: how attributions have always been written."""
     return written_instant(at).removesuffix("Z") + "+0000"
 

@@ -1,0 +1,165 @@
+"""What happened to a customer, and what they were granted: explanation and rewards (contract §5)."""
+
+from __future__ import annotations
+
+from litestar import Response, get
+
+from milepost.api import queries, wire
+from milepost.api.routes import ApiRequest, PathId, caller_of, declare, runner_of
+from milepost.api.target_group_views import Number, View
+from milepost.database import Tenant, Tx
+from milepost.errors import INVALID_INPUT, INVALID_USER, Refused
+from milepost.rules.calendar import written_instant
+from milepost.rules.explanation import explain
+from milepost.runner import Moment
+from milepost.store.views import (
+    JournalLine,
+    Page,
+    RewardLine,
+    load_journal,
+    load_rewards,
+)
+
+LIMIT_MAX = 10_000
+LIMIT_DEFAULT = 1_000
+
+
+class RewardOfView(View):
+    """What was granted."""
+
+    name: str
+    type: str
+    value: Number
+
+
+class ExplanationView(View):
+    """One thing that happened to the customer. `reason` is a stable code, `why` a sentence.
+
+    `entryId` rises from line to line: the cursor of `before` and `after`. `attempt`, `value`,
+    `targetValue` and `reward` are null where they say nothing.
+    """
+
+    entry_id: int
+    at: str
+    what: str
+    reason: str
+    why: str
+    target_group_id: int
+    target_rule_id: int
+    period_ref_code: str | None
+    attempt: int | None
+    value: Number | None
+    target_value: Number | None
+    reward: RewardOfView | None
+
+
+class GrantedRewardView(View):
+    """A reward that was granted; `rewardId` is the cursor of `before` and `after`."""
+
+    reward_id: int
+    target_group_id: int | None
+    target_rule_id: int | None
+    period_ref_code: str | None
+    streak_level: str | None
+    attempt: int
+    promotion_id: int | None
+    name: str
+    type: str
+    value: Number
+    reference: str | None
+    granted_at: str
+    cause: str
+
+
+def _query(cursor: str) -> dict[str, str]:
+    return {
+        "limit": f"lines at most, 1 to {LIMIT_MAX:,} (default {LIMIT_DEFAULT:,})",
+        "before": f"a line's {cursor}: the last lines before it; absent: the last of all",
+        "after": f"a line's {cursor}: the first lines after it",
+    }
+
+
+@get(
+    "/milepost/v1/customers/{customer_id:str}/explanation",
+    opt=declare(
+        "Target Loyalty",
+        answer=wire.Envelope[list[ExplanationView]],
+        errors=(INVALID_INPUT, INVALID_USER),
+        query={
+            "targetId": "only this target: the `{targetId}` of the paths (default: everything)",
+            **_query("entryId"),
+        },
+    ),
+)
+async def customer_explanation(request: ApiRequest, customer_id: PathId) -> Response[bytes]:
+    """What happened to a customer and why, oldest first."""
+    customer = wire.integer(customer_id, "customerId")
+    target_id = queries.optional_integer(request, "targetId")
+    page = _page(request)
+
+    async def query(
+        tx: Tx, tenant: Tenant, moment: Moment
+    ) -> tuple[list[JournalLine], Moment] | None:
+        found = await load_journal(tx, tenant, customer, page, target_id)
+        return (found, moment) if found is not None else None
+
+    read = await runner_of(request).read(caller_of(request).tenant, query)
+    if read is None:
+        raise Refused(INVALID_USER)
+    lines, moment = read
+    return wire.answer(
+        [{"entryId": line.id, **explain(line.entry, moment.definitions).fields()} for line in lines]
+    )
+
+
+@get(
+    "/milepost/v1/customers/{customer_id:str}/rewards",
+    opt=declare(
+        "Target Loyalty",
+        answer=wire.Envelope[list[GrantedRewardView]],
+        errors=(INVALID_INPUT, INVALID_USER),
+        query=_query("rewardId"),
+    ),
+)
+async def customer_rewards(request: ApiRequest, customer_id: PathId) -> Response[bytes]:
+    """The rewards that a customer was granted, oldest first."""
+    customer = wire.integer(customer_id, "customerId")
+    page = _page(request)
+
+    async def query(tx: Tx, tenant: Tenant, _: Moment) -> list[RewardLine] | None:
+        return await load_rewards(tx, tenant, customer, page)
+
+    lines = await runner_of(request).read(caller_of(request).tenant, query)
+    if lines is None:
+        raise Refused(INVALID_USER)
+    return wire.answer([_reward_view(line) for line in lines])
+
+
+def _page(request: ApiRequest) -> Page:
+    limit = queries.integer(request, "limit", LIMIT_DEFAULT, 1, LIMIT_MAX)
+    before = queries.optional_integer(request, "before")
+    after = queries.optional_integer(request, "after")
+    if before is not None and after is not None:
+        raise Refused(INVALID_INPUT, "before and after exclude each other.")
+    return Page(limit, before, after)
+
+
+def _reward_view(line: RewardLine) -> GrantedRewardView:
+    return GrantedRewardView(
+        reward_id=line.reward_id,
+        target_group_id=line.target_group_id,
+        target_rule_id=line.target_id,
+        period_ref_code=line.period_ref_code,
+        streak_level=line.streak_level,
+        attempt=line.attempt,
+        promotion_id=None,
+        name=line.name,
+        type=line.type,
+        value=line.value,
+        reference=line.reference,
+        granted_at=written_instant(line.granted_at),
+        cause=line.cause,
+    )
+
+
+ROUTES = (customer_explanation, customer_rewards)
