@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -86,6 +86,7 @@ def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         timeout=60,
+        check=False,
         env={**os.environ, **environment},
     )
 
@@ -226,10 +227,13 @@ def alive(process: int) -> bool:
 
 def children(parent: int) -> list[int]:
     """The worker processes of a service."""
-    listed = subprocess.run(
-        ["pgrep", "-P", str(parent), "-f", "milepost.server"], capture_output=True, text=True
-    )
-    return sorted(int(line) for line in listed.stdout.split())
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            its_parent = int(process.joinpath("stat").read_text().rpartition(")")[2].split()[1])
+            if its_parent == parent and b"milepost.server" in process.joinpath("cmdline").read_bytes():
+                found.append(int(process.name))
+    return sorted(found)
 
 
 def test_the_admin_token_is_made_once_and_readable_by_its_owner_only(data_dir: Path) -> None:
@@ -263,7 +267,7 @@ def test_a_port_in_use_and_a_bad_setting_are_said_plainly(data_dir: Path) -> Non
     assert refused.returncode == 1
     assert f"cannot listen on 127.0.0.1:{port}" in refused.stderr
     for words, variable in (
-        (("serve", "--demo", "--host", "0.0.0.0"), {}),
+        (("serve", "--demo", "--host", "0.0.0.0"), {}),  # noqa: S104 - refused
         (("serve",), {"MILEPOST_WORKERS": "many"}),
         (("serve",), {"MILEPOST_BATCH_SIZE_MAX": "0"}),
         (("serve", "--port", "70000"), {}),

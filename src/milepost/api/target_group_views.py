@@ -362,6 +362,7 @@ def _reward_views(rewards: tuple[RewardDefinition, ...]) -> list[RewardView]:
 
 
 def attribution_of(created: Actor | None, updated: Actor | None, zone: ZoneInfo) -> AttributionView:
+    """Who made a definition and who changed it last; a stored one always has both."""
     assert created is not None
     assert updated is not None
     return AttributionView(

@@ -14,8 +14,8 @@ from milepost.api.target_group_views import (
     AttributionView,
     Number,
     View,
-    attribution_of,
     attribution_instant,
+    attribution_of,
     written_value,
 )
 from milepost.rules.calendar import (

@@ -190,7 +190,7 @@ def edited_targets(
     seen: set[int] = set()
     for index, draft in enumerate(drafts):
         at = f"targets[{index}]"
-        target = _find(group, draft, alone=len(drafts) == 1 and not adding)
+        target = _find(group, draft, alone=len(drafts) == 1)
         if target is not None and target.id in seen:
             return refuse(at, "is the same target as one before")
         after: Target | Refusal
