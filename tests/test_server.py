@@ -231,7 +231,10 @@ def children(parent: int) -> list[int]:
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(FileNotFoundError, ProcessLookupError):
             its_parent = int(process.joinpath("stat").read_text().rpartition(")")[2].split()[1])
-            if its_parent == parent and b"milepost.server" in process.joinpath("cmdline").read_bytes():
+            if (
+                its_parent == parent
+                and b"milepost.server" in process.joinpath("cmdline").read_bytes()
+            ):
                 found.append(int(process.name))
     return sorted(found)
 
@@ -271,8 +274,10 @@ def test_a_port_in_use_and_a_bad_setting_are_said_plainly(data_dir: Path) -> Non
         (("serve",), {"MILEPOST_WORKERS": "many"}),
         (("serve",), {"MILEPOST_BATCH_SIZE_MAX": "0"}),
         (("serve", "--port", "70000"), {}),
+        (("serve", "--port", "0", "--database-url", "postgresql://x:secret@127.0.0.1:1/x"), {}),
     ):
         refused = run(*words, "--data", str(data_dir), **variable)
         assert refused.returncode == 1, words
         assert refused.stderr.startswith("milepost: ")
+        assert "secret" not in refused.stderr
     assert not data_dir.exists()

@@ -37,10 +37,14 @@ def newest_revision() -> str:
 def migrate(url: str) -> list[str]:
     """Apply what is missing to the database at `url`, as its owner; returns the revisions applied.
 
-    Raises `MigrationError` when the server is too old, the schema is newer than this release, or
-    another process migrates for longer than two minutes.
+    Raises `MigrationError` when the server cannot be reached or is too old, the schema is newer than
+    this release, or another process migrates for longer than two minutes.
     """
-    with psycopg.connect(url, autocommit=True, connect_timeout=10) as connection:
+    try:
+        connecting = psycopg.connect(url, autocommit=True, connect_timeout=10)
+    except psycopg.Error as error:
+        raise MigrationError(f"cannot reach the database: {str(error).strip()}") from None
+    with connecting as connection:
         if connection.info.server_version < SERVER_VERSION_MIN * 10_000:
             raise MigrationError(
                 f"PostgreSQL {connection.info.server_version // 10_000} is too old: "

@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -178,8 +179,9 @@ async def answer(
     stopping = asyncio.create_task(stop.wait())
     while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.005)
-    if server.started:
-        ready()
+    if not server.started:
+        raise ServeError("the service did not start: its log says why")
+    ready()
     await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
     server.should_exit = True
     stopping.cancel()
@@ -240,12 +242,22 @@ def _await_ready(worker: subprocess.Popen[bytes]) -> None:
 async def _work(settings: Settings, listening: socket.socket) -> None:
     """One worker: answers until its standard input closes, which it does when the parent ends."""
     stop = asyncio.Event()
-    asyncio.get_running_loop().add_reader(sys.stdin.fileno(), stop.set)
+    loop = asyncio.get_running_loop()
+
+    def parent_ended() -> None:
+        loop.remove_reader(sys.stdin.fileno())
+        stop.set()
+        # Whatever still hangs then, nobody waits for it.
+        last = threading.Timer(settings.stop_timeout_seconds + 1, os._exit, (1,))
+        last.daemon = True
+        last.start()
 
     def ready() -> None:
-        sys.stdout.write("ready\n")
-        sys.stdout.flush()
+        with suppress(BrokenPipeError):  # the parent was killed while this started
+            sys.stdout.write("ready\n")
+            sys.stdout.flush()
 
+    loop.add_reader(sys.stdin.fileno(), parent_ended)
     await answer(settings, listening, stop, ready)
 
 

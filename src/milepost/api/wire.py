@@ -96,9 +96,13 @@ async def read_body(request: Request[Any, Any, Any], decoder: msgspec.json.Decod
         if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
             raise Refused(UNSUPPORTED_MEDIA_TYPE)
     malformed = BAD_REQUEST if is_v2(request.scope["path"]) else INVALID_INPUT
+    body = await request.body()
+    if _NUL.search(body):
+        # PostgreSQL takes none, and one in a batch would spoil its neighbours.
+        raise Refused(malformed, "A text holds the character NUL.")
     try:
         # As text, because the decoder does not look at the bytes of fields that it ignores.
-        return decoder.decode((await request.body()).decode())
+        return decoder.decode(body.decode())
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         # A validation message says what was expected and where; the others may hold raw bytes.
         detail = (
