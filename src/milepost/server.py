@@ -8,6 +8,7 @@ worker outlives a killed parent.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import secrets
@@ -181,6 +182,10 @@ async def answer(
         await asyncio.sleep(0.005)
     if not server.started:
         raise ServeError("the service did not start: its log says why")
+    # What is there now stays: the collector need not look at it again and again.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
     ready()
     await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
     server.should_exit = True

@@ -101,7 +101,7 @@ def create_litestar(settings: Settings) -> Litestar:
 
     return Litestar(
         route_handlers=list(ROUTES),
-        guards=[authorize],
+        before_request=authorize,
         lifespan=[lifespan],
         state=State({"services": services}),
         exception_handlers={Exception: render_exception},
@@ -120,6 +120,8 @@ def render_exception(request: ApiRequest, error: Exception) -> Response[bytes]:
         return wire.refuse(Refusal(UNAVAILABLE), path)
     if isinstance(error, HTTPException) and error.status_code < 500:
         malformed = BAD_REQUEST if wire.is_v2(path) else INVALID_INPUT
-        return wire.refuse(Refusal(_BY_STATUS.get(error.status_code, malformed)), path)
+        answer = wire.refuse(Refusal(_BY_STATUS.get(error.status_code, malformed)), path)
+        answer.headers.update(error.headers or {})  # Allow, of a 405
+        return answer
     log("defect", "error", error=error, path=path[:200])
     return wire.refuse(Refusal(INTERNAL), path)

@@ -88,12 +88,12 @@ def check_scope(request: ApiRequest) -> None:
     """Raise 310141 or 310144 for scope headers that ask for more than the caller itself."""
     if request.scope["path"].startswith("/v3/"):
         return
-    scope, orgs = "", []
+    scopes, orgs = [], []
     for name, value in request.scope["headers"]:
         if name == b"data-scope":
-            scope = value.decode("latin-1")
+            scopes.append(value.decode("latin-1"))
         elif name in (b"data-scope-org", b"data-scope-orgs", b"connected-orgs"):
             orgs.append(value.decode("latin-1"))
-    refusal = refuse_scope(scope, orgs)
+    refusal = refuse_scope(", ".join(scopes), orgs)
     if refusal is not None:
         raise Refused(refusal.error, refusal.detail)
