@@ -7,6 +7,7 @@ role at start-up, so even `RESET ROLE` stays inside it.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -30,6 +31,10 @@ SESSION = {
     "lock_timeout": "5s",
     "idle_in_transaction_session_timeout": "30s",
 }
+
+
+PING_SECONDS = 5.0
+_checking: set[asyncio.Task[None]] = set()
 
 
 class DatabaseUnavailable(Exception):
@@ -63,9 +68,14 @@ class Database:
         await self.operator.close(timeout=2)
 
     async def ping(self) -> None:
-        """Ask the database for nothing; raises `DatabaseUnavailable`."""
-        async with self.transaction() as tx:
-            await tx.execute("SELECT")
+        """Ask the database for nothing, on a sound connection; raises `DatabaseUnavailable`."""
+        try:
+            async with asyncio.timeout(PING_SECONDS):
+                await self.app.check()
+                async with self.transaction() as tx:
+                    await tx.execute("SELECT")
+        except TimeoutError:
+            raise DatabaseUnavailable("timeout") from None
 
     async def notifications(self, channel: str) -> AsyncIterator[str]:
         """The payloads of a channel as they come; raises `DatabaseUnavailable` when that ends."""
@@ -93,6 +103,11 @@ class Database:
         except (PoolTimeout, psycopg.OperationalError) as error:
             if isinstance(error, CONFLICTS):
                 raise
+            if not isinstance(error, PoolTimeout):
+                # Its neighbours in the pool broke with it: replaced now, they fail nobody else.
+                checking = asyncio.create_task(pool.check())
+                _checking.add(checking)
+                checking.add_done_callback(_checking.discard)
             raise DatabaseUnavailable(type(error).__name__) from error
 
 
