@@ -105,8 +105,8 @@ async def test_the_number_of_statements_does_not_depend_on_the_size_of_the_batch
     monkeypatch.setattr(psycopg.AsyncCursor, "execute", counted)
     commands = [enrol(world, first + n, 1000) for n in range(size)]
     assert await runner.run(ENROLMENT, tenant, commands) == list(range(first, first + size))
-    # Tenant, moment, three loads; the claim; four tables.
-    assert len(statements) == 10
+    # Tenant, moment, three loads; the claim; the save.
+    assert len(statements) == 7
 
 
 async def test_the_loads_walk_the_primary_keys_whatever_the_statistics_say(

@@ -107,8 +107,8 @@ def define_group(
     ignored. `group_id` and `target_ids` (the first targets', in order) are given ids, for demo data.
 
     A group may come without periods to get them by `add_periods`, and its targets after them (§3.5,
-    "three calls"): if it has neither targets nor `frequencyType` nor `recurringCycles`, and is
-    neither streak nor unified. Otherwise periods that are not sent are generated.
+    "three calls"): if it has neither targets nor `frequencyType` nor `recurringCycles`. Otherwise
+    periods that are not sent are generated.
     """
     refusal = (
         check_given(draft.name, "name")
@@ -382,9 +382,7 @@ def _five_years_after(at: datetime, group_zone: ZoneInfo) -> datetime:
     on = nth_date(local_date(at, group_zone), _WINDOW, 1)
     if isinstance(on, Refusal):
         return LATEST_AT
-    return local_instant(
-        datetime.combine(on, at.astimezone(group_zone).time().replace(fold=0)), group_zone
-    )
+    return local_instant(datetime.combine(on, at.astimezone(group_zone).time()), group_zone)
 
 
 def _periods_of(
@@ -394,7 +392,7 @@ def _periods_of(
     if draft.periods:
         return new_periods(draft.periods, group.zone, ids, actor)
     asked = draft.frequency_type is not None or draft.recurring_cycles is not None
-    if asked or draft.targets or group.is_streak or group.tracking_type == "UNIFIED":
+    if asked or draft.targets:
         return generated_periods(group, group.cycle_starts_at, ids, actor)
     if group.cycle_ends_at <= group.cycle_starts_at:
         return refuse("targetCycleEndDate", "must be after targetCycleStartDate")

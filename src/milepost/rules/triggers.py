@@ -71,7 +71,7 @@ def check_triggers(triggers: Sequence[Trigger], target_type: str, at: str) -> Re
 
 def _find(triggers: Sequence[Trigger], draft: TriggerDraft) -> Trigger | None:
     for trigger in triggers:
-        if draft.id is not None and trigger["id"] == draft.id:
+        if trigger["id"] == draft.id:
             return trigger
     for trigger in triggers:
         if draft.name is not None and name_key(str(trigger["triggerName"])) == name_key(draft.name):
