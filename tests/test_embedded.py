@@ -37,7 +37,8 @@ START_AND_WAIT = """
 import sys
 from pathlib import Path
 from milepost import embedded
-with embedded.start(Path(sys.argv[1]), cache_dir=Path(sys.argv[-1])):
+data_dir, *cache_dir = map(Path, sys.argv[1:])
+with embedded.start(data_dir, **({"cache_dir": cache_dir[0]} if cache_dir else {})):
     sys.stdin.read()
 """
 

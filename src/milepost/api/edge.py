@@ -12,7 +12,6 @@ from typing import Any
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
-from litestar.types.asgi_types import HTTPResponseBodyEvent, HTTPResponseStartEvent
 
 from milepost.api import wire
 from milepost.errors import UNAVAILABLE, Refusal
@@ -49,7 +48,8 @@ def edge(app: ASGIApp, settings: Settings) -> ASGIApp:
         in_flight += 1
         try:
             if in_flight > settings.requests_in_flight_max:
-                await _refuse(scope, send_with_id)
+                busy = wire.refuse(Refusal(UNAVAILABLE), scope["path"])
+                await wire.Messages(busy)(scope, receive, send_with_id)
             else:
                 await app(scope, receive, send_with_id)
         finally:
@@ -58,24 +58,6 @@ def edge(app: ASGIApp, settings: Settings) -> ASGIApp:
                 _log(scope, status, time.perf_counter() - began)
 
     return wrapped
-
-
-async def _refuse(scope: Any, send: Send) -> None:
-    response = wire.refuse(Refusal(UNAVAILABLE), scope["path"])
-    headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
-    headers += [(name.lower().encode(), value.encode()) for name, value in response.headers.items()]
-    start: HTTPResponseStartEvent = {
-        "type": "http.response.start",
-        "status": response.status_code or 503,
-        "headers": headers,
-    }
-    body: HTTPResponseBodyEvent = {
-        "type": "http.response.body",
-        "body": response.content,
-        "more_body": False,
-    }
-    await send(start)
-    await send(body)
 
 
 def _noteworthy(status: int) -> bool:

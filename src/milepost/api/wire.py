@@ -10,7 +10,10 @@ import re
 from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
-from litestar import MediaType, Request, Response
+from litestar import Litestar, Request, Response
+from litestar.response.base import ASGIResponse
+from litestar.types import Receive, Scope, Send
+from litestar.types.asgi_types import HTTPResponseBodyEvent, HTTPResponseStartEvent
 
 from milepost.errors import (
     BAD_REQUEST,
@@ -73,6 +76,48 @@ class V2Failure(msgspec.Struct):
     warnings: list[Any]
 
 
+class Answer(Response[bytes]):
+    """JSON that is encoded already. It goes straight to the server: Litestar's own way merges layers
+    of headers and cookies that no route here has, at a tenth of the cost of a small request.
+    """
+
+    def to_asgi_response(
+        self, app: Litestar | None, request: Request[Any, Any, Any], **_: Any
+    ) -> ASGIResponse:
+        """The answer as the messages that the server takes."""
+        return Messages(self)
+
+
+class Messages(ASGIResponse):
+    """An answer on its way to the server."""
+
+    __slots__ = ("_answer",)
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the two messages of a whole answer."""
+        answer = self._answer
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(answer.content)).encode()),
+        ]
+        headers += [(name.lower().encode(), text.encode()) for name, text in answer.headers.items()]
+        start: HTTPResponseStartEvent = {
+            "type": "http.response.start",
+            "status": answer.status_code or 200,
+            "headers": headers,
+        }
+        body: HTTPResponseBodyEvent = {
+            "type": "http.response.body",
+            "body": answer.content,
+            "more_body": False,
+        }
+        await send(start)
+        await send(body)
+
+
 def is_v2(path: str) -> bool:
     """Whether the path is of the v2 family, v2.1 included."""
     return path.startswith(("/v2/", "/v2.1/")) or path in ("/v2", "/v2.1")
@@ -97,7 +142,7 @@ async def read_body(request: Request[Any, Any, Any], decoder: msgspec.json.Decod
             raise Refused(UNSUPPORTED_MEDIA_TYPE)
     malformed = BAD_REQUEST if is_v2(request.scope["path"]) else INVALID_INPUT
     body = await request.body()
-    if _NUL.search(body):
+    if b"\\u0000" in body and _NUL.search(body):
         # PostgreSQL takes none, and one in a batch would spoil its neighbours.
         raise Refused(malformed, "A text holds the character NUL.")
     try:
@@ -113,19 +158,15 @@ async def read_body(request: Request[Any, Any, Any], decoder: msgspec.json.Decod
 
 def answer(data: object, *, status: int = 200, warnings: object = None) -> Response[bytes]:
     """A v3 success."""
-    return Response(
-        encode({"data": data, "errors": None, "warnings": warnings}),
-        status_code=status,
-        media_type=MediaType.JSON,
-    )
+    return Answer(encode({"data": data, "errors": None, "warnings": warnings}), status_code=status)
 
 
 def answer_v2(fields: object, *, status: int = 200) -> Response[bytes]:
     """A v2 success: the fields themselves."""
-    return Response(encode(fields), status_code=status, media_type=MediaType.JSON)
+    return Answer(encode(fields), status_code=status)
 
 
-def refuse(refusal: Refusal, path: str) -> Response[bytes]:
+def refuse(refusal: Refusal, path: str) -> Answer:
     """The refusal in the envelope of the path's family."""
     error, message = refusal.error, refusal.message
     body: dict[str, Any]
@@ -138,9 +179,7 @@ def refuse(refusal: Refusal, path: str) -> Response[bytes]:
             "errors": [{"code": error.code, "message": message}],
             "warnings": None,
         }
-    return Response(
-        encode(body), status_code=error.status, media_type=MediaType.JSON, headers=_headers(error)
-    )
+    return Answer(encode(body), status_code=error.status, headers=_headers(error))
 
 
 def _headers(error: Error) -> dict[str, str]:
