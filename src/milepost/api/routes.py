@@ -1,6 +1,6 @@
 """How a route declares itself: who may call it, what its body is, which errors it may answer.
 
-The guard reads the access; `openapi.py` reads the rest. The four prefixes of the target APIs are here
+`authentication.authorize` reads the access; `openapi.py` reads the rest. The four prefixes of the target APIs are here
 too, and the scope headers that three of them read.
 """
 
