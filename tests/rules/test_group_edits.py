@@ -30,6 +30,8 @@ from milepost.rules.drafts import (
     TriggerDraft,
     UnifiedDraft,
     ValueDraft,
+    ids_needed_to_add,
+    ids_needed_to_edit,
 )
 from milepost.rules.groups import edit_group, edit_unified
 from milepost.rules.periods import add_periods, edit_periods
@@ -319,7 +321,10 @@ def test_a_whole_group_adds_neither_periods_nor_targets_nor_levels() -> None:
 def test_the_only_target_may_be_renamed_without_its_id() -> None:
     group = defined(milestone())
     assert edited(group, targets=(TargetDraft("Shop"),)).targets[0].name == "Shop"
-    refused(edit(group, targets=(TargetDraft("Shop", id=1),)), TARGET_NOT_FOUND)
+    unknown = edit(group, targets=(TargetDraft("Shop", id=1),))
+    assert refused(unknown, TARGET_NOT_FOUND) == ""
+    one_too_many = edit(group, targets=(TargetDraft("Shop"), TargetDraft("Spend")))
+    assert refused(one_too_many, TARGET_NOT_FOUND) == "(targets[0])"
 
 
 def test_of_a_level_only_the_rewards_change() -> None:
@@ -327,6 +332,8 @@ def test_of_a_level_only_the_rewards_change() -> None:
     bronze, gold = group.levels
     after = edited(group, levels=(LevelDraft("Gold", 3, (POINTS,)),))
     assert after.levels == (bronze, replace(gold, rewards=(POINTS,), updated=BOB))
+    assert edited(group, levels=(LevelDraft("Gold"),)) is group
+    assert refused(edit(group, levels=(LevelDraft("Gold", id=1),))).startswith("streaks[0]: ")
     renamed = edit(group, levels=(LevelDraft("Silver", id=bronze.id),))
     assert refused(renamed).startswith("streaks[0].name: ")
     harder = edit(group, levels=(LevelDraft("Bronze", 2),))
@@ -478,9 +485,12 @@ def test_a_ref_code_changes_only_while_the_period_has_not_started() -> None:
     assert after.periods[2].ref_code == "Jul"
     running = move(group, PeriodDraft("Jun", id=group.periods[1].id))
     assert refused(running).startswith("periods[0].refCode: ")
-    for taken in ("May", "August"):
-        again = move(group, PeriodDraft("Aug", id=group.periods[3].id), PeriodDraft(taken, id=july))
-        assert refused(again) == "periods[1].refCode: another period of the group has it."
+    taken = move(group, PeriodDraft("May", id=july))
+    assert refused(taken) == "periods[0].refCode: another period of the group has it."
+    swapped = accepted(
+        move(group, PeriodDraft("August", id=july), PeriodDraft("July", id=group.periods[3].id))
+    )
+    assert [period.ref_code for period in swapped.periods[2:]] == ["August", "July"]
     twins = move(group, PeriodDraft("x", id=july), PeriodDraft("x", id=group.periods[3].id))
     assert refused(twins) == "periods[1].refCode: another period of the group has it."
 
@@ -581,7 +591,7 @@ def test_values_may_name_their_periods_and_the_others_stay() -> None:
     for wrong in (
         (ValueDraft(Decimal(9), june), ValueDraft(Decimal(9), june)),
         (ValueDraft(Decimal(9), 1),),
-        (ValueDraft(Decimal(9), june), ValueDraft(Decimal(9))),
+        (ValueDraft(Decimal(9), june), ValueDraft(Decimal(9)), ValueDraft(Decimal(9))),
         (),
         values(1, 2),
     ):
@@ -666,6 +676,35 @@ def test_sub_targets_that_are_not_listed_stay_and_new_ones_join() -> None:
         for trigger in changed(group, milestone_triggers=(nearly,)).milestone_triggers
     ]
     assert names == ["Half way", "Nearly"]
+    nameless = change(group, TargetDraft(milestone_triggers=(TriggerDraft(value=Decimal(1)),)))
+    assert refused(nameless).endswith(".triggerName: is required.")
+
+
+def test_a_sub_target_is_found_by_its_id_before_its_name() -> None:
+    nearly = TriggerDraft("Nearly", "PERCENTAGE", Decimal(90))
+    group = defined(milestone(targets=(target(milestone_triggers=(HALF, nearly)),)))
+    half, second = group.targets[0].milestone_triggers
+    renamed = TriggerDraft("Almost", id=int(str(second["id"])))
+    assert changed(group, milestone_triggers=(renamed,)).milestone_triggers == (
+        half,
+        {**second, "triggerName": "Almost"},
+    )
+    stale = TriggerDraft("Nearly", value=Decimal(95), id=1)
+    assert changed(group, milestone_triggers=(stale,)).milestone_triggers == (
+        half,
+        {**second, "triggerValue": "95"},
+    )
+    twin = TriggerDraft("half WAY", id=int(str(second["id"])))
+    refused(change(group, TargetDraft(milestone_triggers=(twin,))))
+
+
+def test_sub_targets_old_and_new_are_at_most_20() -> None:
+    def some(first: int, last: int) -> tuple[TriggerDraft, ...]:
+        return tuple(TriggerDraft(f"T{n}", "ABSOLUTE", Decimal(n)) for n in range(first, last + 1))
+
+    group = defined(milestone(targets=(target(milestone_triggers=some(1, 15)),)))
+    accepted(change(group, TargetDraft(milestone_triggers=some(10, 20))))
+    refused(change(group, TargetDraft(milestone_triggers=some(10, 21))))
 
 
 def test_added_targets_follow_those_there_are() -> None:
@@ -714,7 +753,7 @@ def test_a_target_is_deactivated_once_and_may_come_back() -> None:
     after = accepted(deactivate_target(group, group.targets[0].id, BOB))
     assert not after.targets[0].active
     assert after.targets[0].updated == after.updated == BOB
-    assert accepted(deactivate_target(after, group.targets[0].id, BOB)) is after
+    assert accepted(deactivate_target(after, group.targets[0].id, ALICE)) is after
     assert changed(after, active=True).active
     jog = defined(streak())
     assert not accepted(deactivate_target(jog, jog.targets[0].id, BOB)).targets[0].active
@@ -726,6 +765,9 @@ def test_a_unified_group_keeps_two_active_targets() -> None:
     after = accepted(deactivate_target(group, two.id, BOB))
     assert (after.unified_target_expression or {})["ruleExpression"] == f"({one.id}&{three.id})"
     assert refused(deactivate_target(after, one.id, BOB)).startswith("targets: ")
+    asleep = edit(after, targets=(TargetDraft(id=one.id, active=False),))
+    assert refused(asleep).startswith("targets: ")
+    assert refused(change(after, TargetDraft(active=False))).startswith("targets: ")
 
 
 # The unified part.
@@ -765,6 +807,7 @@ def test_a_unified_group_changes_threshold_and_targets_in_one_call() -> None:
         "ruleExpression": f"({boots.id}&{hats.id})",
     }
     assert shirts.updated == after.updated == BOB
+    assert accepted(unify(after, leaving=(two.id,))) is after
 
 
 def test_the_unified_part_is_left_as_it_is_by_an_edit_that_says_nothing() -> None:
@@ -779,7 +822,7 @@ def test_the_unified_part_is_left_as_it_is_by_an_edit_that_says_nothing() -> Non
 
 def test_the_unified_part_is_refused_whole() -> None:
     group = defined(unified())
-    one, two = group.targets
+    one = group.targets[0]
     assert refused(unify(defined(milestone()))).startswith("trackingType: ")
     refused(unify(group, leaving=(one.id,)))
     refused(unify(group, leaving=(one.id, 1)), TARGET_NOT_FOUND)
@@ -790,10 +833,35 @@ def test_the_unified_part_is_refused_whole() -> None:
     refused(unify(group, leaving=range(51)))
     twice = unify(group, TargetDraft(id=one.id), TargetDraft(one.name))
     assert refused(twice) == "targets[1]: is the same target as one before."
-    swap = unify(group, TargetDraft("Shirts", id=one.id), TargetDraft("Shoes", id=two.id))
-    assert refused(swap).startswith("targets[0].name: ")
-    freed = unify(group, TargetDraft("Boots", id=one.id), TargetDraft("Shoes", id=two.id))
-    assert refused(freed).startswith("targets[1].name: ")
+
+
+def test_names_change_hands_within_one_edit_and_are_still_unique_after_it() -> None:
+    group = defined(unified())
+    one, two = group.targets
+    swap = (TargetDraft("Shirts", id=one.id), TargetDraft("Shoes", id=two.id))
+    assert [made.name for made in accepted(unify(group, *swap)).targets] == ["Shirts", "Shoes"]
+    new = unify(group, TargetDraft("Boots", id=one.id), target("Shoes", id=None))
+    assert refused(new) == "targets[1]: is the same target as one before."
+    twins = (TargetDraft("Boots", id=one.id), TargetDraft("BOOTS", id=two.id))
+    assert refused(unify(group, *twins)).startswith("targets[1].name: ")
+    kept = unify(group, TargetDraft("Shirts", id=one.id))
+    assert refused(kept).startswith("targets[0].name: ")
+    again = (TargetDraft("Shoes", id=one.id, expression="false"), TargetDraft("Shoes", id=two.id))
+    assert refused(unify(group, *again)).startswith("targets[1].name: ")
+
+
+def test_no_more_ids_are_taken_than_were_said_to_be_needed() -> None:
+    group = defined(unified())
+    crowd = [target(f"T{n}") for n in range(1000)]
+    ids = iter(range(ids_needed_to_add(targets=crowd)))
+    detail = refused(edit_unified(organisation(group), group, None, crowd, (), ids, BOB))
+    assert detail == "targets: must not have more than 50 entries."
+    detail = refused(add_targets(organisation(group), group, crowd, ids, BOB))
+    assert detail == "targets: must not have more than 50 entries."
+    shop = defined(milestone())
+    halves = TargetDraft(milestone_triggers=(HALF,) * 1000)
+    ids = iter(range(ids_needed_to_edit([halves])))
+    refused(edit_target(organisation(shop), shop, shop.targets[0].id, halves, ids, BOB))
 
 
 def test_definitions_that_were_there_are_never_changed_themselves() -> None:

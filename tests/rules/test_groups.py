@@ -338,6 +338,21 @@ def test_custom_and_counts_below_1_generate_nothing(reason: str, fields: dict[st
     assert reason in detail
 
 
+@pytest.mark.parametrize(
+    "draft",
+    [
+        GroupDraft("Summer", "DEFAULT", frequency_type="CUSTOM"),
+        GroupDraft("Summer", "DEFAULT", frequency_type="MONTHLY"),
+        GroupDraft("Summer", "DEFAULT", recurring_cycles=3),
+        GroupDraft("Summer", "DEFAULT", targets=(target(),)),
+        streak(periods=()),
+        unified(periods=()),
+    ],
+)
+def test_periods_are_generated_or_refused_as_soon_as_any_are_spoken_of(draft: GroupDraft) -> None:
+    assert refused(define(draft)).startswith("periods: none are sent; ")
+
+
 def test_generated_periods_of_cyclic_windows_say_so() -> None:
     fixed = defined(generated())
     cyclic = defined(generated(evaluation_type="CYCLIC_WINDOW"))
@@ -369,6 +384,15 @@ def test_a_group_without_periods_lasts_from_now_for_five_years_or_as_sent() -> N
     assert (group.cycle_starts_at, group.cycle_ends_at) == (NOW, NOW.replace(year=2036))
     dated = defined(GroupDraft("Summer", "DEFAULT", from_date="2031-05-01", to_date="2031-05-02"))
     assert dated.cycle_ends_at - dated.cycle_starts_at == timedelta(days=2)
+    both = replace(
+        GroupDraft("Summer", "DEFAULT"),
+        from_date="2031-05-01",
+        to_date="2031-05-02",
+        target_cycle_start_date="2032-05-01",
+        target_cycle_end_date="2032-05-31",
+    )
+    assert defined(both).cycle_starts_at == datetime(2032, 4, 30, 18, 30, tzinfo=UTC)
+    assert defined(both).cycle_ends_at == datetime(2032, 5, 31, 18, 30, tzinfo=UTC)
     late = defined(GroupDraft("Summer", "DEFAULT", from_date="2199-05-01"))
     assert late.cycle_ends_at == LATEST_AT
     backwards = GroupDraft("Summer", "DEFAULT", from_date="2031-05-02", to_date="2031-05-01")
@@ -534,6 +558,11 @@ def test_default_values_follow_the_periods_as_sent_before_sorting() -> None:
     assert amounts(draft) == [5, 6, 7]
 
 
+def test_default_values_are_required() -> None:
+    detail = refused(define(milestone(targets=(target(default_values=None),))))
+    assert detail == "targets[0].defaultValues: is required."
+
+
 def test_one_default_value_serves_every_cycle_and_any_other_count_is_refused() -> None:
     assert (
         amounts(milestone(targets=(target(default_values=values("2.5")),))) == [Decimal("2.5")] * 3
@@ -645,6 +674,12 @@ def test_sub_targets_are_at_most_20_and_each_has_its_own_name() -> None:
     refused(define(milestone(targets=(target(milestone_triggers=triggers),))))
     twins = (TriggerDraft("T", "ABSOLUTE", Decimal(1)), TriggerDraft("t", "ABSOLUTE", Decimal(2)))
     refused(define(milestone(targets=(target(milestone_triggers=twins),))))
+
+
+def test_a_percentage_is_at_most_100_and_an_absolute_amount_is_not() -> None:
+    whole = TriggerDraft("All of it", "PERCENTAGE", Decimal(100))
+    much = TriggerDraft("Much", "ABSOLUTE", Decimal(500))
+    accepted(define(milestone(targets=(target(milestone_triggers=(whole, much)),))))
 
 
 def test_a_percentage_is_of_a_sales_amount_only() -> None:
@@ -815,11 +850,14 @@ def test_what_joins_targets_is_ignored_outside_unified_groups() -> None:
 
 
 def test_the_ids_needed_are_bounded_whatever_is_sent() -> None:
-    many = GroupDraft(
+    many = milestone(
         periods=(MAY,) * 1000,
         targets=(target(milestone_triggers=(TriggerDraft(),) * 1000),) * 1000,
         levels=(LevelDraft(),) * 1000,
     )
     assert ids_needed(many) == 1 + 100 + 10 + 50 * (1 + 100 + 20)
+    refused(define_group(organisation(), many, iter(range(ids_needed(many))), ALICE))
+    crowded = milestone(targets=tuple(target(f"T{n}") for n in range(1000)))
+    refused(define_group(organisation(), crowded, iter(range(ids_needed(crowded))), ALICE))
     assert ids_needed(GroupDraft(recurring_cycles=10**30)) == 101
     assert ids_needed(GroupDraft(recurring_cycles=-(10**30))) == 1

@@ -1,7 +1,7 @@
 """How a route declares itself: who may call it, what its body is, which errors it may answer.
 
-`authentication.authorize` reads the access; `openapi.py` reads the rest. The four prefixes of the target APIs are here
-too, and the scope headers that three of them read.
+`authentication.authorize` reads the access; `openapi.py` reads the rest. The four prefixes of the
+target APIs are here too, and the scope headers that three of them read.
 """
 
 from __future__ import annotations

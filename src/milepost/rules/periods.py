@@ -140,7 +140,6 @@ def edit_periods(
     one → 310019. A streak's are fixed: what is sent must be what is there.
     """
     changed = dict(group.periods_by_id)
-    names = {period.ref_code for period in group.periods}
     places: dict[int, str] = {}
     for index, draft in enumerate(drafts):
         at = f"periods[{index}]"
@@ -154,13 +153,13 @@ def edit_periods(
         after = _changed(group, period, draft, actor, at)
         if isinstance(after, Refusal):
             return after
-        # A name that is given up in the same edit is not free yet: rows are saved one by one.
-        if after.ref_code != period.ref_code and after.ref_code in names:
-            return refuse(f"{at}.refCode", "another period of the group has it")
-        names.add(after.ref_code)
         changed[period.id] = after
     periods = tuple(changed.values())
-    wrong = _check_overlap(periods, places) or _check_order(group.periods, changed, places)
+    wrong = (
+        _check_names(periods, places)
+        or _check_overlap(periods, places)
+        or _check_order(group.periods, changed, places)
+    )
     if wrong is not None:
         return wrong
     edited = with_periods(group, periods)
@@ -278,6 +277,18 @@ def _moved(
     if ends_at <= now and ends_at != period.ends_at:
         return refuse(f"{at}.endDate", "cannot move into the past")
     return _window(starts_at, ends_at, at)
+
+
+def _check_names(periods: Sequence[Period], places: Mapping[int, str]) -> Refusal | None:
+    """Whether two periods have one name; `places` says where each was sent, by id."""
+    names = set()
+    # Those sent come last: the group's own names differ, so it is one of them that is taken.
+    for period in sorted(periods, key=lambda period: period.id in places):
+        if period.ref_code in names:
+            at = places[period.id]
+            return refuse(f"{at}.refCode", "another period of the group has it")
+        names.add(period.ref_code)
+    return None
 
 
 def _check_overlap(periods: Sequence[Period], places: Mapping[int, str]) -> Refusal | None:

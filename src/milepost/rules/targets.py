@@ -185,12 +185,18 @@ def edited_targets(
     A draft names a target by id, else by name; the only draft names the only target by neither. One
     that names none makes a new one if `adding`, unless it has an id: 310018.
     """
-    taken = target_names(definitions)
+    named = [_find(group, draft, alone=len(drafts) == 1) for draft in drafts]
+    # Names may change hands within one edit.
+    given_up = {
+        name_key(target.name)
+        for target, draft in zip(named, drafts, strict=True)
+        if target is not None and draft.name is not None
+    }
+    taken = {key: owner for key, owner in target_names(definitions).items() if key not in given_up}
     made = dict(group.targets_by_id)
     seen: set[int] = set()
-    for index, draft in enumerate(drafts):
+    for index, (draft, target) in enumerate(zip(drafts, named, strict=True)):
         at = f"targets[{index}]"
-        target = _find(group, draft, alone=len(drafts) == 1)
         if target is not None and target.id in seen:
             return refuse(at, "is the same target as one before")
         after: Target | Refusal
@@ -204,7 +210,6 @@ def edited_targets(
             return placed(after, at) if len(drafts) > 1 else after
         made[after.id] = after
         seen.add(after.id)
-        # What a renamed one was called is not free yet: rows are saved one by one.
         taken[name_key(after.name)] = after.id
     return tuple(made.values())
 
