@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -150,18 +150,14 @@ def test_sigterm_answers_the_requests_in_flight_and_stops_postgresql_cleanly(
         url = embedded.running_url(data_dir / "pg")
         assert url is not None
         answers: list[httpx.Response] = []
-        with psycopg.connect(url) as blocking, psycopg.connect(url, autocommit=True) as watching:
+        with psycopg.connect(url) as blocking, closing(connect(url)) as watching:
             # The version row of this customer is what the enrolment must wait for.
             blocking.execute(
                 "INSERT INTO customer_versions SELECT org_id, 555567088, 0 FROM orgs LIMIT 1"
             )
             asking = threading.Thread(target=lambda: answers.append(service.enrol(555567088)))
             asking.start()
-            deadline = time.monotonic() + 20
-            while not watching.execute(
-                "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-            ).fetchone():
-                assert time.monotonic() < deadline
+            await_lock(watching)
             service.process.send_signal(signal.SIGTERM)
             blocking.rollback()
         asking.join(10)
@@ -169,6 +165,45 @@ def test_sigterm_answers_the_requests_in_flight_and_stops_postgresql_cleanly(
         assert service.ended() == 0
     assert "database system is shut down" in (data_dir / "pg.log").read_text()
     assert embedded.running_url(data_dir / "pg") is None
+
+
+def test_sigterm_ends_within_its_time_although_a_request_hangs(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MILEPOST_STOP_TIMEOUT_SECONDS", "1")
+    with serving(data_dir, "--demo") as service:
+        url = embedded.running_url(data_dir / "pg")
+        assert url is not None
+        # Closed, not committed: the server they are connected to is gone by then.
+        with closing(psycopg.connect(url)) as blocking, closing(connect(url)) as watching:
+            blocking.execute("LOCK TABLE customer_versions IN EXCLUSIVE MODE")
+            failed: list[Exception] = []
+
+            def ask() -> None:
+                try:
+                    service.enrol(555567088).raise_for_status()
+                except httpx.HTTPError as error:
+                    failed.append(error)
+
+            asking = threading.Thread(target=ask)
+            asking.start()
+            await_lock(watching)
+            assert service.stop() == 0
+            asking.join(10)
+            assert failed
+
+
+def connect(url: str) -> psycopg.Connection[tuple[object, ...]]:
+    return psycopg.connect(url, autocommit=True)
+
+
+def await_lock(watching: psycopg.Connection[tuple[object, ...]]) -> None:
+    """Wait until somebody waits for a lock."""
+    deadline = time.monotonic() + 20
+    while not watching.execute(
+        "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    ).fetchone():
+        assert time.monotonic() < deadline
 
 
 def test_after_kill_9_of_the_service_the_next_start_has_all_that_was_acknowledged(

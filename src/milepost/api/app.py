@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from litestar import Litestar, Response
@@ -60,6 +60,8 @@ ROUTES = (
     *customer_records.ROUTES,
 )
 
+CLOSE_SECONDS = 1.0
+
 _BY_STATUS = {
     error.status: error
     for error in (NOT_FOUND, METHOD_NOT_ALLOWED, PAYLOAD_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE)
@@ -96,7 +98,10 @@ def create_litestar(settings: Settings) -> Litestar:
             yield
         finally:
             listening.cancel()
-            await services.coalescer.close()
+            # The server has waited for its requests; what it gave up waiting for, nobody waits for.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await services.coalescer.close()
             await runner.database.close()
 
     return Litestar(
