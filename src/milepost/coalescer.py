@@ -60,8 +60,8 @@ class Coalescer:
     async def submit(self, action: Action[C], tenant: Tenant, command: C) -> Any:
         """The outcome of `command`, once its batch is committed: the action's answer or a `Refusal`.
 
-        Answers `UNAVAILABLE` at once when the queue is full or the service is stopping. Giving up
-        waiting does not undo the command.
+        Answers `UNAVAILABLE` at once when the queue is full or the service is stopping. Who gives
+        up waiting takes the command back only if its batch has not begun.
         """
         if self._closed or self._waiting >= self._queue_size_max:
             return Refusal(UNAVAILABLE)

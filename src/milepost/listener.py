@@ -28,7 +28,10 @@ async def listen(runner: Runner) -> None:
 
 
 async def _refresh(runner: Runner, payload: str) -> None:
-    org_id, root_org_id, revision = (int(part) for part in payload.split())
+    try:
+        org_id, root_org_id, revision = (int(part) for part in payload.split())
+    except ValueError:
+        return  # anybody who may connect may notify: what is not ours must not end the listening
     known = runner.definitions.known_revision(org_id)
     if known is not None and known < revision:
         # Any read brings the definitions up to the revision that it meets.

@@ -218,7 +218,8 @@ async def test_a_deleted_group_is_gone_its_rows_stay_and_its_names_are_free(
     await save(runner, tenant, Edit(UPDATED.at, deleted=(group.id,)))
     definitions = await load(runner, tenant)
     assert group.id not in definitions.groups
-    assert group.targets[0].id not in definitions.groups_by_target_id
+    left = {target.id for other in definitions.groups.values() for target in other.targets}
+    assert group.targets[0].id not in left
     for table in ("target_groups", "target_periods", "targets", "streak_levels"):
         rows = world.run(
             f"SELECT count(*) > 0 FROM {table} WHERE org_id = %(org)s AND target_group_id = %(id)s",

@@ -194,8 +194,3 @@ class Definitions:
     def zone(self) -> ZoneInfo:
         """The organisation's zone; its name was checked when the organisation was made."""
         return ZoneInfo(self.time_zone)
-
-    @cached_property
-    def groups_by_target_id(self) -> Mapping[int, TargetGroup]:
-        """The group of each target."""
-        return {target.id: group for group in self.groups.values() for target in group.targets}
