@@ -136,13 +136,12 @@ async def claim(tx: Tx, tenant: Tenant, changes: Sequence[Changes]) -> set[int]:
 
     A customer that another transaction changed since the load loses and is not locked.
     """
-    ordered = sorted(changes, key=lambda change: change.customer_id)
     reply = await ask(
         tx,
         CLAIM,
         tenant.org_id,
-        [change.customer_id for change in ordered],
-        [change.version for change in ordered],
+        [change.customer_id for change in changes],
+        [change.version for change in changes],
     )
     return {row[0] for row in await reply.rows()}
 
