@@ -65,16 +65,41 @@ class Coalescer:
         """
         if self._closed or self._waiting >= self._queue_size_max:
             return Refusal(UNAVAILABLE)
+        (waiting,) = self._enqueue(action, tenant, (command,))
+        return await waiting.future
+
+    async def submit_all(
+        self, action: Action[C], tenant: Tenant, commands: Sequence[C]
+    ) -> list[Any]:
+        """The outcomes of `commands`, in order, as those of `submit`: they share batches with others.
+
+        All are refused at once when the queue is full. Commands of one boundary are decided in order.
+        """
+        if self._closed or self._waiting >= self._queue_size_max:
+            return [Refusal(UNAVAILABLE)] * len(commands)
+        waiting = self._enqueue(action, tenant, commands)
+        try:
+            return [await each.future for each in waiting]
+        except asyncio.CancelledError:
+            # Who gave up takes back what no batch has begun: `_take` passes over what is done.
+            for each in waiting:
+                each.future.cancel()
+            raise
+
+    def _enqueue(self, action: Action[C], tenant: Tenant, commands: Sequence[C]) -> list[_Waiting]:
         loop = asyncio.get_running_loop()
         key = (action.name, tenant.org_id)
         lane = self._lanes.get(key)
         if lane is None:
             lane = self._lanes[key] = _Lane(action, tenant)
-        waiting = _Waiting(command, action.boundary(command), loop.create_future())
-        lane.queue.append(waiting)
-        self._waiting += 1
+        waiting = [
+            _Waiting(command, action.boundary(command), loop.create_future())
+            for command in commands
+        ]
+        lane.queue.extend(waiting)
+        self._waiting += len(waiting)
         self._schedule(lane)
-        return await waiting.future
+        return waiting
 
     async def close(self) -> None:
         """Take no more commands and wait for those that were taken."""

@@ -69,8 +69,17 @@ class Action(Protocol[C_contra]):
     def boundary(self, command: C_contra) -> Hashable:
         """What the command may change. Commands of one boundary never run in two batches at once."""
 
-    async def load(self, tx: Tx, tenant: Tenant, commands: Sequence[C_contra]) -> Any:
-        """Send every load of the batch, then fetch them: the state that `decide` takes."""
+    async def load(
+        self,
+        tx: Tx,
+        tenant: Tenant,
+        commands: Sequence[C_contra],
+        moment: Callable[[], Awaitable[Moment]],
+    ) -> Any:
+        """Send every load of the batch, then fetch them: the state that `decide` takes.
+
+        What depends on the definitions asks for the `moment`, after all else has been sent.
+        """
 
     def decide(self, state: Any, commands: Sequence[C_contra], moment: Moment) -> Decided:
         """Pure: fold the commands in order."""
@@ -134,10 +143,17 @@ class Runner:
         self, action: Action[C], tenant: Tenant, commands: Sequence[C]
     ) -> list[Any]:
         async with self.database.transaction() as tx, tx.pipeline():
-            await act_for(tx, tenant)
+            await act_for(tx, tenant, writes=True)
             org = await ask_org_moment(tx, tenant)
-            state = await action.load(tx, tenant, commands)
-            moment = await self._moment(tx, tenant, await org.rows())
+            known: list[Moment] = []
+
+            async def moment_of() -> Moment:
+                if not known:
+                    known.append(await self._moment(tx, tenant, await org.rows()))
+                return known[0]
+
+            state = await action.load(tx, tenant, commands, moment_of)
+            moment = await moment_of()
             decided = action.decide(state, commands, moment)
             won: set[Any] = set()
             if decided.changes:

@@ -75,8 +75,12 @@ async def count_statements(database_url: str, tenant: Tenant, batch: list[Regist
         await act_for(tx, tenant)
         CountingCursor.executed = 0
         async with tx.pipeline():
-            state = await REGISTRATION.load(tx, tenant, batch)
             moment = Moment(Definitions(tenant.org_id, 0, "UTC"), NOW)
+
+            async def moment_of() -> Moment:
+                return moment
+
+            state = await REGISTRATION.load(tx, tenant, batch, moment_of)
             decided = REGISTRATION.decide(state, batch, moment)
             assert all(isinstance(outcome, Registered) for outcome in decided.outcomes)
             won = await REGISTRATION.claim(tx, tenant, decided.changes, moment)

@@ -15,7 +15,8 @@ from milepost.actions.enrolment import Enrolment
 from milepost.coalescer import Coalescer
 from milepost.database import Tenant, database
 from milepost.errors import ALREADY_ENROLLED, INTERNAL, UNAVAILABLE, Refusal
-from milepost.rules.enrolment import Enrol, Members
+from milepost.rules.coverage import Members
+from milepost.rules.enrolment import Enrol
 from milepost.runner import Runner
 from milepost.settings import Settings
 from tests.store.world import World
@@ -29,10 +30,10 @@ class Recorded(Enrolment):
         self.gate = asyncio.Event()
         self.gate.set()
 
-    async def load(self, tx: Any, tenant: Tenant, commands: Sequence[Any]) -> Members:
+    async def load(self, tx: Any, tenant: Tenant, commands: Sequence[Any], moment: Any) -> Members:
         self.sizes.append(len(commands))
         await self.gate.wait()
-        return await super().load(tx, tenant, commands)
+        return await super().load(tx, tenant, commands, moment)
 
 
 def enrol(world: World, customer: int, request_id: str = "") -> Enrol:

@@ -49,8 +49,9 @@ def period(group_id: int, number: int) -> Period:
         datetime(2026, 6, number, tzinfo=UTC),
         datetime(2026, 6, number, 23, 59, 59, 1000, tzinfo=UTC),
         "ένα",
-        number > 1,
-        **BY,
+        active=number > 1,
+        created=CREATED,
+        updated=UPDATED,
     )
 
 
@@ -328,8 +329,8 @@ async def test_an_edit_takes_the_same_statements_however_large_the_group_is(
 
     monkeypatch.setattr(psycopg.AsyncCursor, "execute", counted)
     await define(runner, tenant, f"Of {cycles} cycles", cycles)
-    # Tenant, moment, ids; the claim; group, periods, target and values.
-    assert len(statements) == 8
+    # Tenant, moment, ids; the claim; group, periods, target and values; the alarms.
+    assert len(statements) == 9
 
 
 async def test_many_edits_at_once_through_one_runner_all_take_effect_or_are_lost(

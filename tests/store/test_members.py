@@ -112,8 +112,8 @@ async def test_the_number_of_statements_does_not_depend_on_the_size_of_the_batch
     monkeypatch.setattr(psycopg.AsyncCursor, "execute", counted)
     commands = [enrol(world, first + n, 1000) for n in range(size)]
     assert await runner.run(ENROLMENT, tenant, commands) == list(range(first, first + size))
-    # Tenant, moment, three loads; the claim; the save.
-    assert len(statements) == 7
+    # Tenant, moment, three loads; the claim, ids for the rewards; the save.
+    assert len(statements) == 8
 
 
 async def test_the_loads_walk_the_primary_keys_whatever_the_statistics_say(
@@ -143,4 +143,6 @@ async def test_the_loads_walk_the_primary_keys_whatever_the_statistics_say(
         assert {scan[0] for scan in scans} <= {"Index Scan", "Index Only Scan", "Function Scan"}, (
             plan
         )
-        assert all(name.endswith("_pkey") for _, name, table in scans if name), plan
+        # Both begin with the organisation and have the customer and the target whole.
+        keyed = ("_pkey", "enrolments_of_target")
+        assert all(name.endswith(keyed) for _, name, table in scans if name), plan

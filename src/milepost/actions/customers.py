@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 
 from milepost.database import Tenant, Tx
 from milepost.errors import Refusal
@@ -26,7 +26,13 @@ class RegistrationAction:
         """The first identifier, or the id asked for where there is none."""
         return command.keys[0]
 
-    async def load(self, tx: Tx, tenant: Tenant, commands: Sequence[Registration]) -> Registry:
+    async def load(
+        self,
+        tx: Tx,
+        tenant: Tenant,
+        commands: Sequence[Registration],
+        moment: Callable[[], Awaitable[Moment]],
+    ) -> Registry:
         """Whom the identifiers name, which of the ids asked for are taken, and new ids."""
         keys = {key for command in commands for key in command.keys if key.kind != "id"}
         asked = {command.customer_id for command in commands if command.customer_id is not None}

@@ -5,12 +5,13 @@ Both verbs share one lane, so what one caller sends in order is decided in order
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from milepost.database import Tenant, Tx
 from milepost.rules import enrolment
+from milepost.rules.coverage import Members
 from milepost.rules.effects import Changes
-from milepost.rules.enrolment import Enrol, Members, Unenrol
+from milepost.rules.enrolment import Enrol, Unenrol
 from milepost.runner import Decided, Moment
 from milepost.store import members
 
@@ -27,10 +28,24 @@ class Enrolment:
         """The customer."""
         return command.customer_id
 
-    async def load(self, tx: Tx, tenant: Tenant, commands: Sequence[Command]) -> Members:
+    async def load(
+        self,
+        tx: Tx,
+        tenant: Tenant,
+        commands: Sequence[Command],
+        moment: Callable[[], Awaitable[Moment]],
+    ) -> Members:
         """Who exists, their versions, and what is stored of them in the targets named."""
         keys = {(command.customer_id, command.target_id) for command in commands}
-        return await members.load_members(tx, tenant, keys)
+        state = await members.load_members(tx, tenant, keys)
+        definitions = (await moment()).definitions
+        more = enrolment.targets_beside(definitions, commands) - keys
+        if more:
+            await members.load_more_members(tx, tenant, state, more)
+        streaks = enrolment.streaks_moved(definitions, commands)
+        if streaks:
+            await members.load_progress(tx, tenant, state.enrolments, (), (), streaks)
+        return state
 
     def decide(self, state: Members, commands: Sequence[Command], moment: Moment) -> Decided:
         """Fold the commands in order; a later one sees what an earlier one changed."""

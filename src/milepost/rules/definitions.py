@@ -13,6 +13,8 @@ from decimal import Decimal
 from functools import cached_property
 from zoneinfo import ZoneInfo
 
+from milepost.rules.activities import CURRENCY_EARNED, POINTS_EARNED, TRANSACTION_ADD
+
 TRACKING_TYPES = ("DEFAULT", "UNIFIED", "STREAKS", "NON_CONTINUOUS_STREAKS", "CAPPING")
 STREAK_TRACKING_TYPES = ("STREAKS", "NON_CONTINUOUS_STREAKS")
 FIXED = "FIXED_CALENDAR_WINDOW"
@@ -21,6 +23,7 @@ PERIOD_AGNOSTIC = "PERIOD_AGNOSTIC_WINDOW"
 EVALUATION_TYPES = (FIXED, CYCLIC, PERIOD_AGNOSTIC)
 REWARD_ALLOCATIONS = ("IMMEDIATE", "PERIOD_END")
 REWARD_TYPES = ("POINTS", "COUPON", "BADGE", "CUSTOM")
+POINTS_ENTITIES = ("REWARDS", "POINTS")
 ENROLMENT_METHODS = ("TRANSACTION", "IMPORT", "AUDIENCE_FILTER")
 
 
@@ -47,7 +50,8 @@ class Period:
     """One dated cycle of a target group, half-open `[starts_at, ends_at)`, aware UTC.
 
     `number` is the order of creation in the group, 1 … 100, never reused. `ref_code` is the
-    cycle's name on the wire.
+    cycle's name on the wire. `closes_at` is its end plus the group's settlement delay as it was
+    when that instant came; None: as the delay is now (`windows.closes_at`).
     """
 
     id: int
@@ -59,6 +63,7 @@ class Period:
     active: bool = True
     created: Actor | None = None
     updated: Actor | None = None
+    closes_at: datetime | None = None
 
     def running(self, now: datetime) -> bool:
         """Whether `now` lies in the cycle."""
@@ -164,6 +169,11 @@ class TargetGroup:
         return self.evaluation_type == FIXED
 
     @cached_property
+    def starts(self) -> tuple[datetime, ...]:
+        """When each period starts, in order."""
+        return tuple(period.starts_at for period in self.periods)
+
+    @cached_property
     def periods_by_id(self) -> Mapping[int, Period]:
         """Every period of the group by its id."""
         return {period.id: period for period in self.periods}
@@ -189,8 +199,49 @@ class Definitions:
     revision: int
     time_zone: str
     groups: Mapping[int, TargetGroup] = field(default_factory=dict)
+    returns_adjust_targets: bool = True
+    """Whether returns change targets at all (contract §4 rule 11)."""
 
     @cached_property
     def zone(self) -> ZoneInfo:
         """The organisation's zone; its name was checked when the organisation was made."""
         return ZoneInfo(self.time_zone)
+
+    @cached_property
+    def listeners(self) -> Mapping[str, tuple[tuple[TargetGroup, Target], ...]]:
+        """By the name of an event, TransactionAdd and ReturnBill among them: the targets it may move.
+
+        Those of inactive groups too: why nothing counts there is part of the explanation.
+        """
+        found: dict[str, list[tuple[TargetGroup, Target]]] = {}
+        for group in self.groups.values():
+            for target in group.targets:
+                for name in listened_events(target):
+                    found.setdefault(name, []).append((group, target))
+        return {name: tuple(pairs) for name, pairs in found.items()}
+
+    @cached_property
+    def groups_by_target(self) -> Mapping[int, TargetGroup]:
+        """The group of each target, by the target's id."""
+        return {target.id: group for group in self.groups.values() for target in group.targets}
+
+    @cached_property
+    def points_targets(self) -> tuple[tuple[TargetGroup, Target], ...]:
+        """The targets that count points, ceilings (CAPPING) among them."""
+        return tuple(
+            (group, target)
+            for group in self.groups.values()
+            for target in group.targets
+            if target.target_entity in POINTS_ENTITIES
+        )
+
+
+def listened_events(target: Target) -> tuple[str, ...]:
+    """The names of the events that a target may count (§4.7)."""
+    if target.target_entity in ("TRANSACTION", "LINEITEM"):
+        return (TRANSACTION_ADD,)
+    if target.target_entity in POINTS_ENTITIES:
+        return (POINTS_EARNED,)
+    if target.target_entity == "ALTERNATE_CURRENCIES":
+        return (CURRENCY_EARNED,)
+    return (target.event_name,)

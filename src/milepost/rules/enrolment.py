@@ -1,14 +1,13 @@
 """Enrol, re-enrol and unenrol: contract §4 rules 1–7, 12 and 13; seeds 000 and 003.
 
-An enrolment is a list of stints. A stint reaches a cycle and every later one; leaving ends it, and
-takes back the cycles that had not ended by then. So coverage needs no row per cycle, and periods
-added to a group later are covered by whoever is enrolled in it.
+What an enrolment is, and which cycles it covers: `rules/coverage.py`. What a target value of the
+customer's own does: `rules/own_target_values.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -21,15 +20,27 @@ from milepost.errors import (
     TARGET_PERIOD_NOT_FOUND,
     Refusal,
 )
-from milepost.rules.definitions import PERIOD_AGNOSTIC, Definitions, Period, Target, TargetGroup
-from milepost.rules.effects import Changes, Entry, Progress, Reward, Stint
+from milepost.rules.activities import ZERO
+from milepost.rules.book import close_book, open_book, put_stint
+from milepost.rules.coverage import Enrolment, Members, covers, target_value
+from milepost.rules.definitions import Definitions, Period, Target, TargetGroup
+from milepost.rules.effects import Entry, Progress, Stint
+from milepost.rules.own_target_values import own_value_cycles, refuse_own_value, set_own_values
+from milepost.rules.progress import count_points, set_balance
+from milepost.rules.streak import run
+from milepost.rules.windows import cycle_of, is_over
 
-ZERO = Decimal(0)
+BALANCE_MAX = 10**15
+"""Of `initial_balance`, which is an integer from 0 (rule 4)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Enrol:
-    """Put a customer into a target. A blank `period_name` is the same as none."""
+    """Put a customer into a target. A blank `period_name` is the same as none.
+
+    `target_value` is what this customer has to reach in the cycles that the command would cover,
+    whatever the target asks of others; None leaves that as it is.
+    """
 
     target_group_id: int
     target_id: int
@@ -38,6 +49,7 @@ class Enrol:
     initial_balance: int | None = None
     reset_streak_status: bool = False
     request_id: str = ""
+    target_value: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,47 +63,16 @@ class Unenrol:
 
 
 @dataclass(frozen=True, slots=True)
-class Enrolment:
-    """All that is stored of one customer in one target. `id` is None before the first stint."""
-
-    id: int | None = None
-    stints: tuple[Stint, ...] = ()
-    progress: Mapping[int, Progress] = field(default_factory=dict)
-    """By period id."""
-
-    @property
-    def open_stint(self) -> Stint | None:
-        """The stint that has not been left, if there is one: it is always the last."""
-        return self.stints[-1] if self.stints and self.stints[-1].left_at is None else None
-
-    @property
-    def attempt(self) -> int:
-        """The streak's attempt, from 1."""
-        return self.stints[-1].attempt if self.stints else 1
-
-
-@dataclass(frozen=True, slots=True)
 class Moved:
-    """An accepted enrolment or unenrolment: what it changed."""
+    """An accepted enrolment or unenrolment: what it changed. `chosen`: the cycle that it starts with.
 
-    stint: Stint
-    entries: tuple[Entry, ...]
-    progress: Progress | None = None
-    rewards: tuple[Reward, ...] = ()
-
-
-@dataclass(slots=True)
-class Members:
-    """What a batch of enrolments or unenrolments loads: who exists, and what is stored of them.
-
-    `versions` has a customer id for every customer that exists: 0 for one without any write yet.
+    `stint` is None if the customer was in already, and gets a target value of their own only.
     """
 
-    versions: Mapping[int, int]
-    enrolments: dict[tuple[int, int], Enrolment]
-    """By (customer id, target id)."""
-    changes: dict[int, Changes] = field(default_factory=dict)
-    """By customer id: filled by `apply`."""
+    stint: Stint | None
+    entries: tuple[Entry, ...]
+    progress: Progress | None = None
+    chosen: Period | None = None
 
 
 def find(
@@ -107,6 +88,39 @@ def find(
     return group, target
 
 
+def targets_beside(
+    definitions: Definitions, commands: Sequence[Enrol | Unenrol]
+) -> set[tuple[int, int]]:
+    """(customer id, target id) of what a balance, or a target value of the customer's own, may move
+    beside its own target: other members of a unified group, and targets that count the points it grants.
+    """
+    found: set[tuple[int, int]] = set()
+    for command in commands:
+        if not isinstance(command, Enrol) or not _moves_value(command):
+            continue
+        group = definitions.groups.get(command.target_group_id)
+        if group is not None and group.tracking_type == "UNIFIED":
+            found.update((command.customer_id, target.id) for target in group.targets)
+        found.update((command.customer_id, target.id) for _, target in definitions.points_targets)
+    return found
+
+
+def streaks_moved(
+    definitions: Definitions, commands: Sequence[Enrol | Unenrol]
+) -> set[tuple[int, int]]:
+    """(customer id, target id) of the streaks whose levels a command may reach at once.
+
+    A streak takes no balance, so only a target value of the customer's own meets a cycle.
+    """
+    found: set[tuple[int, int]] = set()
+    for command in commands:
+        if isinstance(command, Enrol) and command.target_value is not None:
+            group = definitions.groups.get(command.target_group_id)
+            if group is not None and group.is_streak:
+                found.add((command.customer_id, command.target_id))
+    return found
+
+
 def apply(
     definitions: Definitions, members: Members, command: Enrol | Unenrol, now: datetime
 ) -> int | Refusal:
@@ -117,21 +131,36 @@ def apply(
     found = find(definitions, command.target_group_id, command.target_id)
     if isinstance(found, Refusal):
         return found
+    group, target = found
+    own_value = command.target_value if isinstance(command, Enrol) else None
+    if own_value is not None and (refusal := refuse_own_value(group)) is not None:
+        return refusal
     version = members.versions.get(command.customer_id)
     if version is None:
         return Refusal(INVALID_USER)
-    group, target = found
     key = (command.customer_id, target.id)
     enrolment = members.enrolments.get(key, Enrolment())
+    is_first = not enrolment.stints
+    own_before = {row.period_id: row.own_target_value for row in enrolment.progress.values()}
     if isinstance(command, Enrol):
         moved = enrol(group, target, enrolment, command, now)
     else:
         moved = unenrol(group, target, enrolment, now)
     if isinstance(moved, Refusal):
         return moved
-    members.enrolments[key] = _after(enrolment, moved)
-    changes = members.changes.setdefault(command.customer_id, Changes(command.customer_id, version))
-    _record(changes, target.id, enrolment.id, moved, command.request_id)
+    book = open_book(
+        definitions, members, command.customer_id, now, "ENROLMENT", command.request_id
+    )
+    if moved.stint is not None:
+        put_stint(book, target.id, moved.stint)
+    book.entries.extend(moved.entries)
+    if moved.progress is not None:
+        period = group.periods_by_id[moved.progress.period_id]
+        set_balance(book, group, target, period, moved.progress)
+    if own_value is not None and moved.chosen is not None:
+        set_own_values(book, group, target, moved.chosen, own_value, own_before, is_first=is_first)
+    count_points(book)
+    close_book(book)
     return command.customer_id
 
 
@@ -141,16 +170,19 @@ def enrol(
     """Enrol or re-enrol at `now`; 310019 or 310119 if that cannot be.
 
     The cycle that the command chooses (rules 1–3, 13) is where coverage starts and where a balance
-    goes (rule 4). A stint that is open but starts later is extended back to it (rule 1).
+    goes (rule 4). A stint that is open but starts later is extended back to it (rule 1). Who is in
+    already may get a target value of their own, and nothing else then.
     """
     chosen = choose_cycle(group, command.period_name, now)
     if isinstance(chosen, Refusal):
         return chosen
     open_stint = enrolment.open_stint
     if open_stint is not None and (not _dated(group) or covers(group, open_stint, chosen)):
-        return Refusal(ALREADY_ENROLLED)
-    if group.evaluation_type == PERIOD_AGNOSTIC and not group.is_streak:
-        chosen = _first_unachieved(group, enrolment)
+        if command.target_value is None:
+            return Refusal(ALREADY_ENROLLED)
+        return Moved(None, (), None, chosen)
+    if not group.is_fixed:
+        chosen = _first_open(group, enrolment, now)
         if isinstance(chosen, Refusal):
             return chosen
     again = bool(enrolment.stints) and open_stint is None
@@ -160,22 +192,35 @@ def enrol(
         enrolled_at=now,
         from_period_id=chosen.id if _dated(group) else None,
         attempt=enrolment.attempt + reset,
+        anchored_at=enrolment.anchored_at,
     )
     if group.is_streak:
         progress = _restarted(group, enrolment, stint, now) if reset else None
-        details: dict[str, object] = {"stint": stint.number, "attempt": stint.attempt}
+        counter = 0 if reset else run(group, enrolment, now).count
+        details: dict[str, object] = {
+            "stint": stint.number,
+            "attempt": stint.attempt,
+            "counter": counter,
+        }
         if reset:
             details["reset"] = True
+        if progress is not None:
+            details["restarted"] = progress.period_id
     else:
         before = enrolment.progress.get(chosen.id)
-        asked = target_value(target, chosen)
+        own_value = command.target_value
+        asked = target_value(target, chosen, before) if own_value is None else own_value
         progress = _with_balance(chosen, asked, before, command.initial_balance, now, again=again)
+        if progress is not None and own_value is not None:
+            progress = replace(progress, own_target_value=own_value)
         details = _start(stint, before, progress, asked)
+    if command.target_value is not None and not enrolment.stints:
+        # The first one tells it in a line, for there is nothing yet that it would change.
+        own = [period.id for period in own_value_cycles(group, stint, chosen, now)]
+        details |= {"ownTargetValue": str(command.target_value), "ownCycles": own}
     reason = "RE_ENROLLED" if again else "ENROLLED" if open_stint is None else "EXTENDED_BACK"
     enrolled = _entry(group, target, chosen, now, "ENROLLED", reason, details)
-    if progress is None or progress.achieved_at is None:
-        return Moved(stint, (enrolled,), progress)
-    return _achieved_at_once(group, target, chosen, Moved(stint, (enrolled,), progress), now)
+    return Moved(stint, (enrolled,), progress, chosen)
 
 
 def unenrol(
@@ -186,6 +231,8 @@ def unenrol(
     if stint is None:
         return Refusal(NOT_ENROLLED)
     details: dict[str, object] = {"stint": stint.number}
+    if group.is_streak:
+        details["counter"] = run(group, enrolment, now).count
     first_left = None
     if group.is_fixed:
         kept = []
@@ -225,45 +272,20 @@ def choose_cycle(group: TargetGroup, name: str | None, now: datetime) -> Period 
     return Refusal(TARGET_PERIOD_NOT_FOUND)
 
 
-def reaches(group: TargetGroup, stint: Stint, period: Period) -> bool:
-    """Whether the cycle was among those that the stint started with, left or not."""
-    if not group.is_fixed:
-        return True
-    if stint.from_period_id is None:
-        return period.ends_at > stint.enrolled_at
-    return period.starts_at >= group.periods_by_id[stint.from_period_id].starts_at
-
-
-def covers(group: TargetGroup, stint: Stint, period: Period) -> bool:
-    """Whether the customer is in the cycle by this stint: reached, and not left before its end."""
-    if stint.left_at is not None and (not group.is_fixed or period.ends_at > stint.left_at):
-        return False
-    return reaches(group, stint, period)
-
-
-def enrolled_in(group: TargetGroup, enrolment: Enrolment, period: Period) -> Stint | None:
-    """The latest stint by which the customer is in the cycle, or None."""
-    return next((s for s in reversed(enrolment.stints) if covers(group, s, period)), None)
-
-
-def target_value(target: Target, period: Period) -> Decimal:
-    """What the cycle asks for."""
-    return target.values[period.id].value
-
-
 def _dated(group: TargetGroup) -> bool:
     """Whether coverage starts with a cycle of its own: dated milestones. All else covers all."""
     return group.is_fixed and not group.is_streak
 
 
-def _first_unachieved(group: TargetGroup, enrolment: Enrolment) -> Period | Refusal:
-    """The first open one of a customer's period-agnostic cycles, which last until they are achieved.
+def _first_open(group: TargetGroup, enrolment: Enrolment, now: datetime) -> Period | Refusal:
+    """The first open one of a customer's own cycles (rule 13); 310019 when the last is over.
 
-    310019 when the last has been.
+    A cyclic one is open until it closes, a period-agnostic one until it is achieved.
     """
     for period in group.periods:
         row = enrolment.progress.get(period.id)
-        if period.active and (row is None or row.achieved_at is None):
+        cycle = cycle_of(group, enrolment, period)
+        if period.active and (cycle is None or not is_over(group, cycle, row, now)):
             return period
     return Refusal(TARGET_PERIOD_NOT_FOUND)
 
@@ -305,7 +327,18 @@ def _with_balance(
     if again or before is not None:
         attempt += 1
     value = Decimal(balance)
-    return Progress(period.id, attempt, value, now if value >= asked else None)
+    return replace(
+        before or Progress(period.id, attempt, value),
+        attempt=attempt,
+        value=value,
+        achieved_at=now if value >= asked else None,
+        days=None,
+    )
+
+
+def _moves_value(command: Enrol) -> bool:
+    """Whether more than the enrolment may change: a value, or what a cycle asks for."""
+    return command.initial_balance is not None or command.target_value is not None
 
 
 def _start(
@@ -331,7 +364,7 @@ def _reached(
     return {
         "attempt": attempt,
         "value": str(row.value) if row is not None else "0",
-        "targetValue": str(target_value(target, period)),
+        "targetValue": str(target_value(target, period, row)),
     }
 
 
@@ -340,54 +373,11 @@ def _restarted(
 ) -> Progress | None:
     """The running cycle's progress after a reset: 0 in the new attempt (rule 6)."""
     for period in group.periods:
-        if period.running(now) and period.id in enrolment.progress:
-            return Progress(period.id, stint.attempt, ZERO)
+        before = enrolment.progress.get(period.id)
+        if period.running(now) and before is not None:
+            own = before.own_target_value
+            return Progress(period.id, stint.attempt, ZERO, own_target_value=own)
     return None
-
-
-def _achieved_at_once(
-    group: TargetGroup, target: Target, period: Period, moved: Moved, now: datetime
-) -> Moved:
-    """Add the achievement that the balance itself brought, and its rewards when they are immediate."""
-    assert moved.progress is not None
-    attempt = moved.progress.attempt
-    details = {
-        "attempt": attempt,
-        "value": str(moved.progress.value),
-        "targetValue": str(target_value(target, period)),
-    }
-    entries = [
-        *moved.entries,
-        _entry(group, target, period, now, "ACHIEVED", "INITIAL_BALANCE", details),
-    ]
-    rewards: list[Reward] = []
-    if group.reward_allocation == "IMMEDIATE":
-        for ordinal, reward in enumerate(target.rewards):
-            rewards.append(
-                Reward(
-                    group.id,
-                    target.id,
-                    period.id,
-                    attempt,
-                    ordinal,
-                    reward.name,
-                    reward.type,
-                    reward.value,
-                    reward.reference,
-                    now,
-                    "ENROLMENT",
-                )
-            )
-            given: dict[str, object] = {
-                "attempt": attempt,
-                "name": reward.name,
-                "type": reward.type,
-                "value": str(reward.value),
-            }
-            entries.append(
-                _entry(group, target, period, now, "REWARDED", "ACHIEVED_BY_BALANCE", given)
-            )
-    return replace(moved, entries=tuple(entries), rewards=tuple(rewards))
 
 
 def _entry(
@@ -402,25 +392,3 @@ def _entry(
     return Entry(
         now, what, reason, group.id, target.id, period.id if period is not None else None, details
     )
-
-
-def _after(enrolment: Enrolment, moved: Moved) -> Enrolment:
-    """The enrolment with what moved: the stint replaces its number's, or comes last."""
-    kept = tuple(stint for stint in enrolment.stints if stint.number != moved.stint.number)
-    progress = enrolment.progress
-    if moved.progress is not None:
-        progress = {**progress, moved.progress.period_id: moved.progress}
-    return replace(enrolment, stints=(*kept, moved.stint), progress=progress)
-
-
-def _record(
-    changes: Changes, target_id: int, enrolment_id: int | None, moved: Moved, request_id: str
-) -> None:
-    changes.stints[target_id, moved.stint.number] = moved.stint
-    if enrolment_id is not None:
-        changes.enrolment_ids[target_id] = enrolment_id
-    if moved.progress is not None:
-        changes.progress[target_id, moved.progress.period_id] = moved.progress
-    changes.rewards.extend(moved.rewards)
-    changes.journal.extend(moved.entries)
-    changes.request_ids.extend(request_id for _ in moved.entries)

@@ -7,12 +7,12 @@ no repair, and a break needs no job. Domain: milestones §4.3, §4.6.
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from milepost.rules.coverage import Enrolment, covers
 from milepost.rules.definitions import Period, StreakLevel, TargetGroup
-from milepost.rules.enrolment import Enrolment, covers
 
 _WITHOUT_BREAKS = "NON_CONTINUOUS_STREAKS"
 
@@ -51,23 +51,22 @@ def run(group: TargetGroup, enrolment: Enrolment, now: datetime) -> Run:
     was enrolled at its end. Cycles missed while unenrolled, before enrolment or in an earlier
     attempt neither break nor count (rules 3, 6); nor do deactivated ones, which nobody could meet.
     """
-    attempt = enrolment.attempt
-    stints = [stint for stint in enrolment.stints if stint.attempt == attempt]
-    breakable = group.tracking_type != _WITHOUT_BREAKS
     count, dropped, met = 0, False, []
-    position = 0
-    for period in group.periods:
-        row = enrolment.progress.get(period.id)
-        if row is not None and row.attempt == attempt and row.achieved_at is not None:
+    for period, counter in _walk(group, enrolment, now, enrolment.attempt):
+        count, dropped = counter, counter == 0
+        if counter:
             met.append(period)
-            count, dropped = count + 1, False
-        elif breakable and period.active and period.ended(now):
-            # Cycles and stints are both in order of time: what was left before this end is done with.
-            while position < len(stints) and not _lasts(stints[position].left_at, period):
-                position += 1
-            if position < len(stints) and covers(group, stints[position], period):
-                count, dropped = 0, True
     return Run(count, dropped, tuple(met))
+
+
+def longest_run(group: TargetGroup, enrolment: Enrolment, now: datetime, attempt: int) -> int:
+    """The highest that the counter ever stood in an attempt, as the cycles are met by now.
+
+    It decides on levels: one stays achieved over a break, and late activity that joins two runs
+    before a break reaches what they are long enough for together (rule 10).
+    """
+    walk = _walk(group, enrolment, now, attempt)
+    return max((counter for _, counter in walk), default=0)
 
 
 def level_views(
@@ -88,6 +87,27 @@ def level_views(
         )
         for level in group.levels
     )
+
+
+def _walk(
+    group: TargetGroup, enrolment: Enrolment, now: datetime, attempt: int
+) -> Iterator[tuple[Period, int]]:
+    """The cycles that moved the counter, in order, each with the counter after it: 0 for a break."""
+    stints = [stint for stint in enrolment.stints if stint.attempt == attempt]
+    breakable = group.tracking_type != _WITHOUT_BREAKS
+    count = position = 0
+    for period in group.periods:
+        row = enrolment.progress.get(period.id)
+        if row is not None and row.attempt == attempt and row.achieved_at is not None:
+            count += 1
+            yield period, count
+        elif breakable and period.active and period.ended(now):
+            # Cycles and stints are both in order of time: what was left before this end is done with.
+            while position < len(stints) and not _lasts(stints[position].left_at, period):
+                position += 1
+            if position < len(stints) and covers(group, stints[position], period):
+                count = 0
+                yield period, count
 
 
 def _lasts(left_at: datetime | None, period: Period) -> bool:

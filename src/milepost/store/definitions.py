@@ -29,7 +29,7 @@ from milepost.rules.names import name_key
 from milepost.store.pipeline import Reply, ask, tell
 
 ASK_ORG = """
-SELECT definitions_revision, time_zone FROM orgs WHERE org_id = %b
+SELECT definitions_revision, time_zone, returns_adjust_targets FROM orgs WHERE org_id = %b
 """
 
 ASK_GROUPS = """
@@ -44,7 +44,7 @@ ORDER BY target_group_id
 
 ASK_PERIODS = """
 SELECT target_group_id, period_id, number, ref_code, starts_at, ends_at, description, active,
-       created_by, created_at, updated_by, updated_at
+       created_by, created_at, updated_by, updated_at, closes_at
 FROM target_periods WHERE org_id = %b
 ORDER BY starts_at, number
 """
@@ -83,7 +83,7 @@ async def load_definitions(tx: Tx, tenant: Tenant) -> Definitions:
     values = await ask(tx, ASK_VALUES, tenant.org_id)
     levels = await ask(tx, ASK_LEVELS, tenant.org_id)
 
-    revision, time_zone = (await org.rows())[0]
+    revision, time_zone, returns_adjust_targets = (await org.rows())[0]
     group_rows = await groups.rows()
     periods_of = await _by_first(periods, _period)
     values_of = await _by_first(values, TargetValue)
@@ -98,7 +98,7 @@ async def load_definitions(tx: Tx, tenant: Tenant) -> Definitions:
         )
         for row in group_rows
     }
-    return Definitions(tenant.org_id, revision, time_zone, found)
+    return Definitions(tenant.org_id, revision, time_zone, found, returns_adjust_targets)
 
 
 def _decode(text: str | None) -> Any:
@@ -127,10 +127,11 @@ def _rewards(text: str) -> tuple[RewardDefinition, ...]:
 
 
 def _period(*row: Any) -> Period:
-    period_id, number, ref_code, starts_at, ends_at, description, active, *actors = row
+    *columns, closes_at = row
+    period_id, number, ref_code, starts_at, ends_at, description, active, *actors = columns
     return Period(
-        period_id, number, ref_code, starts_at, ends_at, description, active, *_actors(actors)
-    )
+        period_id, number, ref_code, starts_at, ends_at, description, active, *_actors(actors), closes_at
+    )  # fmt: skip
 
 
 def _level(*row: Any) -> StreakLevel:
@@ -171,11 +172,15 @@ def _group(
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """What one edit saves: groups as they shall be, and the ids of those that are deleted at `at`."""
+    """What one edit saves: groups as they shall be, and the ids of those that are deleted at `at`.
+
+    `alarms` are the instants at which something will fall due that would not have before.
+    """
 
     at: datetime
     saved: tuple[TargetGroup, ...] = ()
     deleted: tuple[int, ...] = ()
+    alarms: tuple[datetime, ...] = ()
 
 
 # Each table's columns after org_id, with the types of the arrays that their values travel in. JSON
@@ -223,6 +228,7 @@ _COLUMNS = {
         "description": "text",
         "active": "boolean",
         **_ACTORS,
+        "closes_at": "timestamptz",
     },
     "targets": {
         "target_id": "bigint",
@@ -370,6 +376,7 @@ def _period_row(group: TargetGroup, period: Period) -> tuple[Any, ...]:
     return (
         period.id, group.id, period.number, period.ref_code, period.starts_at, period.ends_at,
         period.description, period.active, *_actor_columns(period.created, period.updated),
+        period.closes_at,
     )  # fmt: skip
 
 

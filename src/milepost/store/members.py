@@ -6,14 +6,18 @@ never wait for each other in a circle; nothing else is locked before it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+from decimal import Decimal
 
 import msgspec
 
 from milepost.database import Tenant, Tx
-from milepost.rules.effects import Changes, Progress, Stint
-from milepost.rules.enrolment import Enrolment, Members
-from milepost.store.pipeline import ask, tell
+from milepost.rules.coverage import Enrolment, Members
+from milepost.rules.effects import Changes, LevelAchievement, Progress, Stint
+from milepost.store.journal import encode_details
+from milepost.store.pipeline import Reply, Rows, ask, tell
 
 # The version must be read before the rows that it guards. Under READ COMMITTED each statement sees its
 # own moment: rows newer than the version lose at `claim`, rows older than it would be lost silently.
@@ -31,7 +35,7 @@ LEFT JOIN LATERAL (
 
 ASK_STINTS = """
 SELECT e.customer_id, e.target_id, e.enrolment_id, e.stint, e.enrolled_at, e.from_period_id, e.left_at,
-       e.attempt
+       e.attempt, e.anchored_at
 FROM unnest(%b::bigint[], %b::bigint[]) AS k (customer_id, target_id)
 CROSS JOIN LATERAL (
     SELECT * FROM enrolments e
@@ -40,13 +44,48 @@ CROSS JOIN LATERAL (
 ORDER BY e.customer_id, e.target_id, e.stint
 """
 
+ASK_STINTS_OF_CUSTOMERS = """
+SELECT e.customer_id, e.target_id, e.enrolment_id, e.stint, e.enrolled_at, e.from_period_id, e.left_at,
+       e.attempt, e.anchored_at
+FROM unnest(%b::bigint[]) AS k (customer_id)
+CROSS JOIN LATERAL (
+    SELECT * FROM enrolments e WHERE e.org_id = %b AND e.customer_id = k.customer_id OFFSET 0
+) AS e
+ORDER BY e.customer_id, e.target_id, e.stint
+"""
+
 ASK_PROGRESS = """
-SELECT p.customer_id, p.target_id, p.period_id, p.attempt, p.value, p.achieved_at
+SELECT p.customer_id, p.target_id, p.period_id, p.attempt, p.value, p.achieved_at, p.rewarded_attempt,
+       p.own_target_value, p.days::text
 FROM unnest(%b::bigint[], %b::bigint[]) AS k (customer_id, target_id)
 CROSS JOIN LATERAL (
     SELECT * FROM progress p
     WHERE p.org_id = %b AND p.customer_id = k.customer_id AND p.target_id = k.target_id OFFSET 0
 ) AS p
+"""
+
+ASK_PROGRESS_OF_CYCLES = """
+SELECT p.customer_id, p.target_id, p.period_id, p.attempt, p.value, p.achieved_at, p.rewarded_attempt,
+       p.own_target_value, p.days::text
+FROM unnest(%b::bigint[], %b::bigint[], %b::bigint[]) AS k (customer_id, target_id, period_id)
+CROSS JOIN LATERAL (
+    SELECT * FROM progress p
+    WHERE p.org_id = %b AND p.customer_id = k.customer_id AND p.target_id = k.target_id
+      AND p.period_id = k.period_id OFFSET 0
+) AS p
+"""
+
+ASK_LEVELS = """
+SELECT l.customer_id, l.target_id, l.streak_level_id, l.attempt, l.period_id, l.achieved_at
+FROM unnest(%b::bigint[], %b::bigint[]) AS k (customer_id, target_id)
+CROSS JOIN LATERAL (
+    SELECT * FROM level_achievements l
+    WHERE l.org_id = %b AND l.customer_id = k.customer_id AND l.target_id = k.target_id OFFSET 0
+) AS l
+"""
+
+ASK_REWARD_IDS = """
+SELECT nextval('reward_ids') FROM generate_series(1, %b::integer)
 """
 
 CLAIM = """
@@ -61,34 +100,74 @@ RETURNING v.customer_id
 
 SAVE_STINTS = """
 INSERT INTO enrolments (org_id, customer_id, target_id, stint, enrolment_id, enrolled_at, from_period_id,
-                        left_at, attempt)
+                        left_at, attempt, anchored_at)
 SELECT %b, k.customer_id, k.target_id, k.stint, coalesce(k.enrolment_id, nextval('enrolment_ids')),
-       k.enrolled_at, k.from_period_id, k.left_at, k.attempt
+       k.enrolled_at, k.from_period_id, k.left_at, k.attempt, k.anchored_at
 FROM unnest(%b::bigint[], %b::bigint[], %b::smallint[], %b::bigint[], %b::timestamptz[], %b::bigint[],
-            %b::timestamptz[], %b::integer[])
-    AS k (customer_id, target_id, stint, enrolment_id, enrolled_at, from_period_id, left_at, attempt)
+            %b::timestamptz[], %b::integer[], %b::timestamptz[])
+    AS k (customer_id, target_id, stint, enrolment_id, enrolled_at, from_period_id, left_at, attempt,
+          anchored_at)
 ON CONFLICT (org_id, customer_id, target_id, stint) DO UPDATE
 SET enrolled_at = excluded.enrolled_at, from_period_id = excluded.from_period_id,
-    left_at = excluded.left_at, attempt = excluded.attempt
+    left_at = excluded.left_at, attempt = excluded.attempt, anchored_at = excluded.anchored_at
 """
 
 SAVE_PROGRESS = """
-INSERT INTO progress (org_id, customer_id, target_id, period_id, attempt, value, achieved_at)
-SELECT %b, k.*
-FROM unnest(%b::bigint[], %b::bigint[], %b::bigint[], %b::integer[], %b::numeric[], %b::timestamptz[])
-    AS k (customer_id, target_id, period_id, attempt, value, achieved_at)
+INSERT INTO progress (org_id, customer_id, target_id, period_id, attempt, value, achieved_at,
+                      rewarded_attempt, own_target_value, days)
+SELECT %b, k.customer_id, k.target_id, k.period_id, k.attempt, k.value, k.achieved_at, k.rewarded_attempt,
+       k.own_target_value, k.days::jsonb
+FROM unnest(%b::bigint[], %b::bigint[], %b::bigint[], %b::integer[], %b::numeric[], %b::timestamptz[],
+            %b::integer[], %b::numeric[], %b::text[])
+    AS k (customer_id, target_id, period_id, attempt, value, achieved_at, rewarded_attempt,
+          own_target_value, days)
 ON CONFLICT (org_id, customer_id, target_id, period_id) DO UPDATE
-SET attempt = excluded.attempt, value = excluded.value, achieved_at = excluded.achieved_at
+SET attempt = excluded.attempt, value = excluded.value, achieved_at = excluded.achieved_at,
+    rewarded_attempt = excluded.rewarded_attempt, own_target_value = excluded.own_target_value,
+    days = excluded.days
 """
 
 SAVE_REWARDS = """
-INSERT INTO rewards (org_id, customer_id, target_group_id, target_id, period_id, streak_level_id, attempt,
-                     ordinal, name, type, value, reference, granted_at, cause)
+INSERT INTO rewards (org_id, customer_id, reward_id, target_group_id, target_id, period_id, streak_level_id,
+                     attempt, ordinal, name, type, value, reference, granted_at, cause)
 SELECT %b, k.*
-FROM unnest(%b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::integer[],
-            %b::smallint[], %b::text[], %b::text[], %b::numeric[], %b::text[], %b::timestamptz[], %b::text[])
-    AS k (customer_id, target_group_id, target_id, period_id, streak_level_id, attempt, ordinal, name, type,
-          value, reference, granted_at, cause)
+FROM unnest(%b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[],
+            %b::integer[], %b::smallint[], %b::text[], %b::text[], %b::numeric[], %b::text[],
+            %b::timestamptz[], %b::text[])
+    AS k (customer_id, reward_id, target_group_id, target_id, period_id, streak_level_id, attempt,
+          ordinal, name, type, value, reference, granted_at, cause)
+"""
+
+SAVE_LEVELS = """
+INSERT INTO level_achievements (org_id, customer_id, target_id, streak_level_id, attempt, period_id,
+                                achieved_at)
+SELECT %b, k.*
+FROM unnest(%b::bigint[], %b::bigint[], %b::bigint[], %b::integer[], %b::bigint[], %b::timestamptz[])
+    AS k (customer_id, target_id, streak_level_id, attempt, period_id, achieved_at)
+ON CONFLICT (org_id, customer_id, target_id, streak_level_id, attempt) DO UPDATE
+SET period_id = excluded.period_id, achieved_at = excluded.achieved_at
+"""
+
+SAVE_CYCLE_ENDS = """
+INSERT INTO cycle_ends (org_id, customer_id, target_id, period_id, due_at)
+SELECT %b, k.*
+FROM unnest(%b::bigint[], %b::bigint[], %b::bigint[], %b::timestamptz[])
+    AS k (customer_id, target_id, period_id, due_at)
+ON CONFLICT (org_id, customer_id, target_id, period_id) DO UPDATE SET due_at = excluded.due_at
+"""
+
+SAVE_ACTIVITIES = """
+INSERT INTO activities (org_id, customer_id, activity_id, type, occurred_at, event_name, net_amount,
+                        gross_amount, store_id, zone_id, concept_id, line_items, attributes, return_of,
+                        is_full, version, ordinal)
+SELECT %b, k.customer_id, k.activity_id, k.type, k.occurred_at, k.event_name, k.net_amount,
+       k.gross_amount, k.store_id, k.zone_id, k.concept_id, k.line_items::jsonb, k.attributes::jsonb,
+       k.return_of, k.is_full, k.version, k.ordinal
+FROM unnest(%b::bigint[], %b::text[], %b::text[], %b::timestamptz[], %b::text[], %b::numeric[],
+            %b::numeric[], %b::bigint[], %b::bigint[], %b::bigint[], %b::text[], %b::text[], %b::text[],
+            %b::boolean[], %b::bigint[], %b::smallint[])
+    AS k (customer_id, activity_id, type, occurred_at, event_name, net_amount, gross_amount, store_id,
+          zone_id, concept_id, line_items, attributes, return_of, is_full, version, ordinal)
 """
 
 SAVE_JOURNAL = """
@@ -103,38 +182,112 @@ FROM unnest(%b::bigint[], %b::bigint[], %b::smallint[], %b::timestamptz[], %b::t
 """
 
 _encode = msgspec.json.Encoder().encode
+_encode_numbers = msgspec.json.Encoder(decimal_format="number").encode
 
 
 async def load_members(tx: Tx, tenant: Tenant, keys: Iterable[tuple[int, int]]) -> Members:
     """What is stored of the given (customer id, target id) pairs: three statements, one round trip."""
     pairs = sorted(set(keys))
     customers = sorted({customer for customer, _ in pairs})
-    of_pairs = ([customer for customer, _ in pairs], [target for _, target in pairs], tenant.org_id)
-    versions = await ask(tx, ASK_VERSIONS, customers, tenant.root_org_id, tenant.org_id)
-    stints = await ask(tx, ASK_STINTS, *of_pairs)
-    progress = await ask(tx, ASK_PROGRESS, *of_pairs)
-
+    versions = await ask_versions(tx, tenant, customers)
+    stints = await ask(tx, ASK_STINTS, *_columns(pairs, 2), tenant.org_id)
+    progress = await ask(tx, ASK_PROGRESS, *_columns(pairs, 2), tenant.org_id)
     known: dict[int, int] = dict(await versions.rows())
-    ids: dict[tuple[int, int], int] = {}
-    stints_of: dict[tuple[int, int], list[Stint]] = {}
-    for customer, target, enrolment_id, number, at, first, left, attempt in await stints.rows():
-        ids[customer, target] = enrolment_id
-        stints_of.setdefault((customer, target), []).append(Stint(number, at, first, left, attempt))
-    progress_of: dict[tuple[int, int], dict[int, Progress]] = {}
-    for customer, target, period, attempt, value, achieved_at in await progress.rows():
-        row = Progress(period, attempt, value, achieved_at)
-        progress_of.setdefault((customer, target), {})[period] = row
-    enrolments = {
-        key: Enrolment(ids[key], tuple(of_key), progress_of.get(key, {}))
-        for key, of_key in stints_of.items()
-    }
+    enrolments = read_stints(await stints.rows())
+    add_progress(enrolments, await progress.rows())
     return Members(known, enrolments)
+
+
+async def load_more_members(
+    tx: Tx, tenant: Tenant, members: Members, keys: Iterable[tuple[int, int]]
+) -> None:
+    """Add what is stored of further (customer id, target id) pairs: two statements, one round trip."""
+    pairs = sorted(set(keys))
+    stints = await ask(tx, ASK_STINTS, *_columns(pairs, 2), tenant.org_id)
+    progress = await ask(tx, ASK_PROGRESS, *_columns(pairs, 2), tenant.org_id)
+    more = read_stints(await stints.rows())
+    add_progress(more, await progress.rows())
+    members.enrolments.update(more)
+
+
+async def load_progress(
+    tx: Tx,
+    tenant: Tenant,
+    enrolments: dict[tuple[int, int], Enrolment],
+    pairs: Collection[tuple[int, int]],
+    cycles: Collection[tuple[int, int, int]],
+    streaks: Collection[tuple[int, int]],
+) -> None:
+    """Add progress to enrolments: of all cycles of `pairs`, of the single `cycles`, levels of `streaks`.
+
+    (customer id, target id), with the period id of a single cycle. At most three statements, none for
+    what is empty, one round trip.
+    """
+    org = tenant.org_id
+    of_pairs = await ask(tx, ASK_PROGRESS, *_columns(pairs, 2), org) if pairs else None
+    of_cycles = await ask(tx, ASK_PROGRESS_OF_CYCLES, *_columns(cycles, 3), org) if cycles else None
+    levels = await ask(tx, ASK_LEVELS, *_columns(streaks, 2), org) if streaks else None
+    for reply in (of_pairs, of_cycles):
+        if reply is not None:
+            add_progress(enrolments, await reply.rows())
+    if levels is not None:
+        _add_levels(enrolments, await levels.rows())
+
+
+async def ask_versions(tx: Tx, tenant: Tenant, customers: Sequence[int]) -> Reply:
+    """Rows of (customer id, version) for each customer that exists. Ask it before what it guards."""
+    return await ask(tx, ASK_VERSIONS, customers, tenant.root_org_id, tenant.org_id)
+
+
+async def ask_stints_of_customers(tx: Tx, tenant: Tenant, customers: Sequence[int]) -> Reply:
+    """All stints of the customers, for `read_stints`."""
+    return await ask(tx, ASK_STINTS_OF_CUSTOMERS, customers, tenant.org_id)
+
+
+def read_stints(rows: Rows) -> dict[tuple[int, int], Enrolment]:
+    """Enrolments by (customer id, target id), without progress, of rows in the order of the stints."""
+    found: dict[tuple[int, int], Enrolment] = {}
+    for customer, target, enrolment_id, *columns in rows:
+        before = found.get((customer, target))
+        stints = before.stints if before is not None else ()
+        found[customer, target] = Enrolment(enrolment_id, (*stints, Stint(*columns)), {})
+    return found
+
+
+def add_progress(enrolments: dict[tuple[int, int], Enrolment], rows: Rows) -> None:
+    """Put rows of progress into the enrolments that they belong to."""
+    for customer, target, period, attempt, value, achieved_at, rewarded, own, days in rows:
+        enrolment = enrolments.get((customer, target))
+        if enrolment is None:
+            enrolment = enrolments[customer, target] = Enrolment(None, (), {})
+        by_day = _decode_days(days) if days is not None else None
+        enrolment.progress[period] = Progress(
+            period, attempt, value, achieved_at, rewarded, own, by_day
+        )
+
+
+def _add_levels(enrolments: dict[tuple[int, int], Enrolment], rows: Rows) -> None:
+    found: dict[tuple[int, int], dict[tuple[int, int], LevelAchievement]] = {}
+    for customer, target, level, attempt, *columns in rows:
+        of_target = found.setdefault((customer, target), {})
+        of_target[level, attempt] = LevelAchievement(level, attempt, *columns)
+    for key, levels in found.items():
+        enrolments[key] = replace(enrolments[key], levels=levels)
+
+
+def _decode_days(text: str) -> dict[str, Decimal]:
+    return {day: Decimal(amount) for day, amount in json.loads(text).items()}
+
+
+def _columns(rows: Collection[tuple[int, ...]], count: int) -> list[list[int]]:
+    return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(count)]
 
 
 async def claim(tx: Tx, tenant: Tenant, changes: Sequence[Changes]) -> set[int]:
     """Compare and set the versions, in the order of the customer id; returns the ids that won.
 
-    A customer that another transaction changed since the load loses and is not locked.
+    A customer that another transaction changed since the load loses and is not locked. Rewards get
+    their ids in the same round trip.
     """
     reply = await ask(
         tx,
@@ -143,7 +296,13 @@ async def claim(tx: Tx, tenant: Tenant, changes: Sequence[Changes]) -> set[int]:
         [change.customer_id for change in changes],
         [change.version for change in changes],
     )
-    return {row[0] for row in await reply.rows()}
+    rewards = [reward for change in changes for reward in change.rewards]
+    ids = await ask(tx, ASK_REWARD_IDS, len(rewards)) if rewards else None
+    won = {row[0] for row in await reply.rows()}
+    if ids is not None:
+        for reward, (reward_id,) in zip(rewards, await ids.rows(), strict=True):
+            reward.id = reward_id
+    return won
 
 
 async def save_changes(tx: Tx, tenant: Tenant, changes: Sequence[Changes]) -> None:
@@ -152,39 +311,86 @@ async def save_changes(tx: Tx, tenant: Tenant, changes: Sequence[Changes]) -> No
     The customers must be claimed. One statement, because each one costs the client about as much as
     the rows of three enrolments; the branches share nothing, so the planner has nothing to decide.
     """
-    org = tenant.org_id
-    stints = [
-        (c.customer_id, target, s.number, c.enrolment_ids.get(target), s.enrolled_at,
-         s.from_period_id, s.left_at, s.attempt)
-        for c in changes
-        for (target, _), s in c.stints.items()
-    ]  # fmt: skip
-    progress = [
-        (c.customer_id, target, p.period_id, p.attempt, p.value, p.achieved_at)
-        for c in changes
-        for (target, _), p in c.progress.items()
-    ]
-    rewards = [
-        (c.customer_id, r.target_group_id, r.target_id, r.period_id, r.streak_level_id, r.attempt,
-         r.ordinal, r.name, r.type, r.value, r.reference, r.granted_at, r.cause)
-        for c in changes
-        for r in c.rewards
-    ]  # fmt: skip
-    journal = [
-        (c.customer_id, c.version + 1, ordinal, e.at, e.what, e.reason, e.target_group_id,
-         e.target_id, e.period_id, _encode(e.details).decode(), request_id)
-        for c in changes
-        for ordinal, (e, request_id) in enumerate(zip(c.journal, c.request_ids, strict=True))
-    ]  # fmt: skip
     branches: list[str] = []
     parameters: list[object] = []
     for statement, rows in (
-        (SAVE_STINTS, stints),
-        (SAVE_PROGRESS, progress),
-        (SAVE_REWARDS, rewards),
-        (SAVE_JOURNAL, journal),
+        (SAVE_STINTS, _stint_rows(changes)),
+        (SAVE_PROGRESS, _progress_rows(changes)),
+        (SAVE_LEVELS, _level_rows(changes)),
+        (SAVE_REWARDS, _reward_rows(changes)),
+        (SAVE_CYCLE_ENDS, _cycle_end_rows(changes)),
+        (SAVE_ACTIVITIES, _activity_rows(changes)),
+        (SAVE_JOURNAL, _journal_rows(changes)),
     ):
         if rows:
             branches.append(f"branch_{len(branches)} AS ({statement})")
-            parameters += [org, *map(list, zip(*rows, strict=True))]
-    await tell(tx, f"WITH {', '.join(branches)} SELECT", *parameters)
+            parameters += [tenant.org_id, *map(list, zip(*rows, strict=True))]
+    if branches:
+        await tell(tx, f"WITH {', '.join(branches)} SELECT", *parameters)
+
+
+Row = tuple[object, ...]
+
+
+def _stint_rows(changes: Sequence[Changes]) -> list[Row]:
+    return [
+        (c.customer_id, target, s.number, c.enrolment_ids.get(target), s.enrolled_at,
+         s.from_period_id, s.left_at, s.attempt, s.anchored_at)
+        for c in changes
+        for (target, _), s in c.stints.items()
+    ]  # fmt: skip
+
+
+def _progress_rows(changes: Sequence[Changes]) -> list[Row]:
+    return [
+        (c.customer_id, target, p.period_id, p.attempt, p.value, p.achieved_at, p.rewarded_attempt,
+         p.own_target_value, _encode(p.days).decode() if p.days is not None else None)
+        for c in changes
+        for (target, _), p in c.progress.items()
+    ]  # fmt: skip
+
+
+def _level_rows(changes: Sequence[Changes]) -> list[Row]:
+    return [
+        (c.customer_id, target, a.level_id, a.attempt, a.period_id, a.achieved_at)
+        for c in changes
+        for (target, _, _), a in c.levels.items()
+    ]
+
+
+def _reward_rows(changes: Sequence[Changes]) -> list[Row]:
+    return [
+        (c.customer_id, r.id, r.target_group_id, r.target_id, r.period_id, r.streak_level_id,
+         r.attempt, r.ordinal, r.name, r.type, r.value, r.reference, r.granted_at, r.cause)
+        for c in changes
+        for r in c.rewards
+    ]  # fmt: skip
+
+
+def _cycle_end_rows(changes: Sequence[Changes]) -> list[Row]:
+    return [
+        (c.customer_id, end.target_id, end.period_id, end.due_at)
+        for c in changes
+        for end in c.cycle_ends
+    ]
+
+
+def _activity_rows(changes: Sequence[Changes]) -> list[Row]:
+    return [
+        (c.customer_id, a.id, a.type, a.occurred_at, a.event_name, a.net_amount, a.gross_amount,
+         a.store_id, a.zone_id, a.concept_id,
+         _encode_numbers(a.line_items).decode() if a.line_items else None,
+         _encode_numbers(a.attributes).decode() if a.attributes else None,
+         a.return_of, a.full, c.version + 1, ordinal)
+        for c in changes
+        for a, ordinal in c.activities
+    ]  # fmt: skip
+
+
+def _journal_rows(changes: Sequence[Changes]) -> list[Row]:
+    return [
+        (c.customer_id, c.version + 1, ordinal, e.at, e.what, e.reason, e.target_group_id,
+         e.target_id, e.period_id, encode_details(e), request_id)
+        for c in changes
+        for ordinal, (e, request_id) in enumerate(zip(c.journal, c.request_ids, strict=True))
+    ]  # fmt: skip

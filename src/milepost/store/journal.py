@@ -1,0 +1,49 @@
+"""The journal's details as JSON: amounts as text, effects as rows, so that nothing passes a float."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from milepost.rules.effects import Effect, Entry
+
+_encode = msgspec.json.Encoder().encode
+
+
+def encode_details(entry: Entry) -> str:
+    """The details of an entry; those of an activity have its effects too."""
+    if entry.what != "ACTIVITY":
+        return _encode(entry.details).decode()
+    return _encode({**entry.details, "effects": entry.effects}).decode()
+
+
+def decode_details(text: str | None) -> tuple[dict[str, Any], tuple[Effect, ...]]:
+    """What `encode_details` wrote: the details without the effects, and the effects."""
+    if text is None:
+        return {}, ()
+    details: dict[str, Any] = json.loads(text, parse_float=Decimal)
+    return details, tuple(_effect(row) for row in details.pop("effects", ()))
+
+
+def activity_effects(details: Mapping[str, Any]) -> tuple[Effect, ...]:
+    """The effects among the decoded details of an activity's entry."""
+    return tuple(_effect(row) for row in details.get("effects", ()))
+
+
+def _effect(row: list[Any]) -> Effect:
+    group_id, target_id, period_id, reason, attempt, amount, value, asked, day = row
+    return Effect(
+        group_id,
+        target_id,
+        period_id,
+        reason,
+        attempt,
+        Decimal(amount),
+        Decimal(value),
+        Decimal(asked),
+        day,
+    )
