@@ -11,7 +11,6 @@ from dataclasses import replace
 from decimal import Decimal
 
 from milepost.errors import (
-    EXTENDED_FIELD_INFO_MISSING,
     INVALID_ENTITY_AND_TYPE,
     TARGET_NAME_TOO_LONG,
     TARGET_NOT_FOUND,
@@ -44,6 +43,7 @@ from milepost.rules.definitions import (
     TargetValue,
 )
 from milepost.rules.drafts import PERIODS_MAX, TARGETS_MAX, TargetDraft, ValueDraft, said
+from milepost.rules.measures import check_extended_field, check_filters, check_window
 from milepost.rules.names import name_key, target_names
 from milepost.rules.triggers import check_triggers, written_triggers
 
@@ -286,11 +286,9 @@ def check_target(group: TargetGroup, target: Target, at: str) -> Refusal | None:
         return Refusal(INVALID_ENTITY_AND_TYPE)
     if target.target_type == "EVENT_ATTRIBUTE" and target.event_name in EMF_EVENTS:
         return Refusal(INVALID_ENTITY_AND_TYPE)
-    described = target.target_type == "EXTENDED_FIELD" or (
-        target.target_entity == "ALTERNATE_CURRENCIES"
-    )
-    if described and not target.extended_field_info:
-        return Refusal(EXTENDED_FIELD_INFO_MISSING)
+    refusal = check_extended_field(target, f"{at}.extendedFieldInfo")
+    if refusal is not None:
+        return refusal
     if group.user_created and target.enrolment_method != "IMPORT":
         return refuse(f"{at}.enrolmentMethod", "must be IMPORT in a user-created group")
     triggers_at = f"{at}.targetMilestoneTriggers"
@@ -354,6 +352,9 @@ def _written(
     )
     if isinstance(triggers, Refusal):
         return triggers
+    expression = _unless_blank(draft.expression, target.expression, "true")
+    # A new expression sent alone leaves the old one's tree behind.
+    tree = target.expression_json if expression == target.expression else None
     return replace(
         target,
         name=said(draft.name, target.name),
@@ -362,8 +363,8 @@ def _written(
         event_name=_unless_blank(draft.event_name, target.event_name, "TransactionAdd"),
         description=said(draft.description, target.description),
         active=said(draft.active, target.active),
-        expression=_unless_blank(draft.expression, target.expression, "true"),
-        expression_json=said(draft.expression_json, target.expression_json),
+        expression=expression,
+        expression_json=tree if draft.expression_json is None else draft.expression_json,
         filters=said(draft.filters, target.filters),
         enrolment_method=said(draft.enrolment_method, target.enrolment_method).upper(),
         extended_field_info=said(draft.extended_field_info, target.extended_field_info),
@@ -386,10 +387,11 @@ def _check_draft(draft: TargetDraft, at: str) -> Refusal | None:
         or check_text(draft.description, f"{at}.description", DESCRIPTION_CHARACTERS_MAX)
         or check_text(draft.expression, f"{at}.expression", EXPRESSION_CHARACTERS_MAX)
         or check_text(draft.expression_json, f"{at}.expressionJson", EXPRESSION_JSON_CHARACTERS_MAX)
-        or check_json(draft.filters, f"{at}.filters")
+        or check_filters(draft.filters, f"{at}.filters")
         or check_choice(draft.enrolment_method, f"{at}.enrolmentMethod", ENROLMENT_METHODS)
         or check_json(draft.extended_field_info, f"{at}.extendedFieldInfo")
         or check_json(draft.aggregate_window, f"{at}.aggregateWindow")
+        or check_window(draft.aggregate_window, f"{at}.aggregateWindow")
         or check_rewards(draft.rewards, f"{at}.rewards")
         or _check_values(draft.default_values, f"{at}.defaultValues")
     )
