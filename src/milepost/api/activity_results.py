@@ -1,0 +1,124 @@
+"""Activities handed to the one action behind them all, and what its outcomes look like (contract §5)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Literal
+
+from milepost.actions.activities import RECORD
+from milepost.api import wire
+from milepost.api.activity_bodies import Unreadable
+from milepost.api.target_group_views import Number, View
+from milepost.coalescer import Coalescer
+from milepost.database import Tenant
+from milepost.errors import UNAVAILABLE, Refusal, Refused
+from milepost.logs import request_id
+from milepost.rules.activities import Activity
+from milepost.rules.book import CountedEffect
+from milepost.rules.recording import RecordActivity, Recorded
+
+Outcome = Recorded | Refusal
+
+
+class EffectView(View):
+    """What the activity did to one cycle of one target. `rewards` are the ids of those it granted."""
+
+    target_group_id: int
+    target_rule_id: int
+    period_ref_code: str
+    before: Number
+    after: Number
+    achieved: bool
+    rewards: list[int]
+
+
+class ResultView(View):
+    """The result of one activity. `id` is null where it could not be read."""
+
+    id: str | None
+    status: Literal["ACCEPTED", "DUPLICATE", "REJECTED"]
+    errors: list[wire.ErrorItem] | None
+    effects: list[EffectView]
+
+
+async def submit(
+    coalescer: Coalescer, tenant: Tenant, activities: Sequence[Activity]
+) -> list[Outcome]:
+    """An outcome per activity, in order. To repeat is safe: what was saved already is a DUPLICATE."""
+    identity = request_id.get()
+    commands = [RecordActivity(activity, identity) for activity in activities]
+    outcomes: list[Outcome] = await coalescer.submit_all(RECORD, tenant, commands)
+    return outcomes
+
+
+async def record(
+    coalescer: Coalescer, tenant: Tenant, activities: Sequence[Activity]
+) -> list[Outcome]:
+    """The outcomes of the activities of one call, in order; raises 503 if none of them was done."""
+    outcomes = await submit(coalescer, tenant, activities)
+    if outcomes and all(unavailable(outcome) for outcome in outcomes):
+        raise Refused(UNAVAILABLE)
+    for place in undone(activities, outcomes):
+        outcomes[place] = Refusal(UNAVAILABLE)
+    return outcomes
+
+
+def unavailable(outcome: Outcome) -> bool:
+    """Whether it was not done for want of a database or of room, and may be sent again."""
+    return isinstance(outcome, Refusal) and outcome.error is UNAVAILABLE
+
+
+def undone(
+    activities: Sequence[Activity],
+    outcomes: Sequence[Outcome],
+    missed_customers: Collection[int] = (),
+) -> list[int]:
+    """The places of those that should be repeated: not done, or refused where that may be the cause.
+
+    A return is refused when its sale was not done, so with an activity goes all that was refused
+    behind it of the same customer. `missed_customers` have one that was before all of these.
+    """
+    missed = set(missed_customers)
+    places = []
+    for place, (activity, outcome) in enumerate(zip(activities, outcomes, strict=True)):
+        if isinstance(outcome, Refusal):
+            if outcome.error is UNAVAILABLE:
+                missed.add(activity.customer_id)
+            if activity.customer_id in missed:
+                places.append(place)
+    return places
+
+
+def results(
+    decoded: Sequence[Activity | Unreadable], outcomes: Sequence[Outcome]
+) -> list[ResultView]:
+    """A result per element; `outcomes` are those of the elements that could be read, in order."""
+    recorded = iter(outcomes)
+    return [
+        _rejected(each.id, each.refusal) if isinstance(each, Unreadable)
+        else _result(each.id, next(recorded))
+        for each in decoded
+    ]  # fmt: skip
+
+
+def _result(identity: str, outcome: Outcome) -> ResultView:
+    if isinstance(outcome, Refusal):
+        return _rejected(identity, outcome)
+    return ResultView(identity, outcome.status, None, [_effect(each) for each in outcome.effects])
+
+
+def _rejected(identity: str | None, refusal: Refusal) -> ResultView:
+    item = wire.ErrorItem(refusal.error.code, refusal.message)
+    return ResultView(identity, "REJECTED", [item], [])
+
+
+def _effect(effect: CountedEffect) -> EffectView:
+    return EffectView(
+        effect.group.id,
+        effect.target.id,
+        effect.period.ref_code,
+        effect.before,
+        effect.after,
+        effect.achieved,
+        [reward.id for reward in effect.rewards],
+    )
