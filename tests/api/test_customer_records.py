@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-import psycopg
 import pytest
 
 from milepost.api.customer_records import ExplanationView, GrantedRewardView
@@ -18,6 +17,7 @@ REWARDS = [
     {"name": "Explorer", "type": "BADGE", "value": 1.5, "reference": "badge-1"},
 ]
 LISTS = ("explanation", "rewards")
+RECORDS = (*LISTS, "points")
 
 
 def ids(group: Mapping[str, Any]) -> tuple[int, int]:
@@ -32,6 +32,28 @@ def explanation(org: Org, customer: int, query: str = "") -> list[Any]:
 def rewards(org: Org, customer: int, query: str = "") -> list[Any]:
     found: list[Any] = data(org.get(f"/milepost/v1/customers/{customer}/rewards{query}"))
     return found
+
+
+def purchase(org: Org, customer: int, activity_id: str, net_amount: float) -> None:
+    """A transaction that is dated and received now."""
+    body = {
+        "id": activity_id,
+        "customerId": customer,
+        "type": "TRANSACTION",
+        "netAmount": net_amount,
+        "occurredAt": org.now(),
+    }
+    assert data(org.post("/milepost/v1/activities", [body]))[0]["status"] == "ACCEPTED"
+
+
+def event(customer: int, activity_id: str, name: str) -> dict[str, Any]:
+    return {
+        "id": activity_id,
+        "customerId": customer,
+        "type": "EVENT",
+        "eventName": name,
+        "occurredAt": "2026-06-01T00:00:00Z",
+    }
 
 
 def rewarding(org: Org, **fields: Any) -> dict[str, Any]:
@@ -51,6 +73,7 @@ def test_the_explanation_tells_what_happened_oldest_first(org: Org) -> None:
         ("2026-06-01T00:00:00.000Z", "ACHIEVED", "INITIAL_BALANCE"),
         ("2026-06-01T00:00:00.000Z", "REWARDED", "ACHIEVED_BY_BALANCE"),
         ("2026-06-01T00:00:00.000Z", "REWARDED", "ACHIEVED_BY_BALANCE"),
+        ("2026-06-02T00:00:00.000Z", "SETTLED", "SETTLED_ACHIEVED"),
         ("2026-06-02T12:00:00.000Z", "UNENROLLED", "LEFT"),
     ]
     for line in found:
@@ -126,25 +149,14 @@ def test_rewards_have_exactly_the_contracts_fields_oldest_first(org: Org) -> Non
     }
 
 
-def test_a_levels_reward_names_the_level_and_shows_it_achieved(service: Service, org: Org) -> None:
-    level = {"name": f"Level of {org.id}", "targetCountOfSequence": 2}
+def test_a_levels_reward_names_the_level_and_shows_it_achieved(org: Org) -> None:
+    level = {"name": f"Level of {org.id}", "targetCountOfSequence": 2, "rewards": REWARDS[:1]}
     group = org.define(**streak(streaks=[level]))
     customer = org.register()
     org.enrol(*ids(group), customer)
-    # Levels are achieved by activities: the row is made as one would make it.
-    with psycopg.connect(service.settings.database_url, autocommit=True) as owner:
-        owner.execute(
-            "INSERT INTO rewards (org_id, customer_id, target_group_id, target_id, period_id,"
-            " streak_level_id, attempt, ordinal, name, type, value, granted_at, cause)"
-            " VALUES (%s, %s, %s, %s, %s, %s, 1, 0, 'r', 'POINTS', 5, '2026-06-02', 'ACTIVITY')",
-            (
-                org.id,
-                customer,
-                *ids(group),
-                group["periods"][1]["id"],
-                group["streaks"][0]["id"],
-            ),
-        )
+    purchase(org, customer, "tx-1", 1000)
+    org.move_clock("2026-06-02T00:00:00Z")
+    purchase(org, customer, "tx-2", 1000)
     (found,) = rewards(org, customer)
     assert found["streakLevel"] == level["name"]
     assert found["periodRefCode"] == f"PERIOD_G_{group['id']}_2"
@@ -155,6 +167,122 @@ def test_a_levels_reward_names_the_level_and_shows_it_achieved(service: Service,
     assert shown["streaks"][0]["streakAchievedUserTargetId"] == shown["targets"][1]["targetId"]
     assert shown["streaks"][0]["streakAchievedDateTime"] == "2026-06-02T00:00:00.000+0000"
     assert shown["streaks"][0]["streakAchievedDateTimeISO"] == "2026-06-02T00:00:00Z"
+    line = explanation(org, customer)[-1]
+    assert (line["what"], line["reason"], line["streakLevel"]) == (
+        "REWARDED",
+        "LEVEL_REWARD",
+        level["name"],
+    )
+
+
+def test_a_level_without_rewards_is_shown_achieved_too(org: Org) -> None:
+    level = {"name": f"Bare level of {org.id}", "targetCountOfSequence": 1}
+    group = org.define(**streak(streaks=[level]))
+    customer = org.register()
+    org.enrol(*ids(group), customer)
+    purchase(org, customer, "tx-1", 1000)
+    (shown,) = data(org.get(f"/v3/users/{customer}/targetGroups"))["targetGroups"]
+    assert shown["streaks"][0]["status"] == "ACHIEVED"
+    assert rewards(org, customer) == []
+
+
+def test_an_activity_is_explained_in_each_target_with_its_values(org: Org) -> None:
+    spend, visit = rewarding(org), org.define(**milestone(targets=[target(targetType="VISIT")]))
+    customer = org.register()
+    for group in (spend, visit):
+        org.enrol(*ids(group), customer)
+    purchase(org, customer, "tx-1", 400.5)
+    purchase(org, customer, "tx-2", 600)
+    found = [line for line in explanation(org, customer) if line["activityId"] is not None]
+    told = [
+        (line["activityId"], line["targetRuleId"], line["what"], line["reason"]) for line in found
+    ]
+    assert told == [
+        ("tx-1", ids(spend)[1], "COUNTED", "ADDED"),
+        ("tx-1", ids(visit)[1], "COUNTED", "ADDED"),
+        ("tx-2", ids(spend)[1], "COUNTED", "ADDED"),
+        ("tx-2", ids(visit)[1], "NOT_COUNTED", "SAME_DAY"),
+        ("tx-2", ids(spend)[1], "ACHIEVED", "REACHED"),
+        ("tx-2", ids(spend)[1], "REWARDED", "ACHIEVED_BY_ACTIVITY"),
+        ("tx-2", ids(spend)[1], "REWARDED", "ACHIEVED_BY_ACTIVITY"),
+    ]
+    values = ("before", "amount", "value", "targetValue", "occurredAt", "periodRefCode")
+    assert [found[2][name] for name in values] == [
+        400.5,
+        600,
+        1000.5,
+        1000,
+        "2026-06-01T00:00:00.000Z",
+        f"PERIOD_G_{spend['id']}_1",
+    ]
+    assert found[0]["entryId"] == found[1]["entryId"] < found[2]["entryId"] == found[3]["entryId"]
+    one_target = explanation(org, customer, f"?targetId={ids(visit)[1]}")
+    assert [line["reason"] for line in one_target] == ["ENROLLED", "ADDED", "SAME_DAY"]
+
+
+def test_an_activity_that_arrived_before_the_enrolment_is_explained_to_who_asks_for_the_target(
+    org: Org,
+) -> None:
+    group = rewarding(org)
+    customer = org.register()
+    purchase(org, customer, "tx-1", 400)
+    org.post("/milepost/v1/activities", [event(customer, "ev-1", "swum")])
+    assert [(line["what"], line["reason"]) for line in explanation(org, customer)] == [
+        ("NOT_COUNTED", "NO_TARGET"),
+        ("NOT_COUNTED", "NO_TARGET"),
+    ]
+    (line,) = explanation(org, customer, f"?targetId={ids(group)[1]}")
+    assert (line["what"], line["reason"], line["activityId"]) == (
+        "NOT_COUNTED",
+        "NOT_ENROLLED",
+        "tx-1",
+    )
+    assert explanation(org, customer, "?targetId=4711") == []
+
+
+def test_rewards_that_stay_after_a_return_are_marked(org: Org) -> None:
+    group = rewarding(org)
+    customer = org.register()
+    org.enrol(*ids(group), customer)
+    purchase(org, customer, "tx-1", 1200)
+    back = {
+        "id": "rt-1",
+        "customerId": customer,
+        "type": "RETURN",
+        "returnOf": "tx-1",
+        "netAmount": 300,
+        "occurredAt": "2026-06-01T00:00:00Z",
+    }
+    assert data(org.post("/milepost/v1/activities", [back]))[0]["status"] == "ACCEPTED"
+    counted, lost = explanation(org, customer)[-2:]
+    assert (counted["what"], counted["reason"], counted["amount"]) == ("COUNTED", "RETURNED", -300)
+    assert (lost["what"], lost["reason"], lost["value"]) == ("UNACHIEVED", "RETURNED", 900)
+    assert lost["keptRewards"] == ["Fifty", "Explorer"]
+    assert "'Fifty' and 'Explorer', granted before, stay" in lost["why"]
+    assert len(rewards(org, customer)) == 2
+
+
+def test_the_points_balance_is_the_exact_sum_of_the_points_rewards(org: Org) -> None:
+    kinds = (
+        {"type": "POINTS", "value": 0.1},
+        {"type": "POINTS", "value": 0.2},
+        {"type": "BADGE", "value": 7},
+    )
+    granted = [{"name": f"r{index}", **kind} for index, kind in enumerate(kinds)]
+    first = org.define(**milestone(targets=[target(rewards=granted)]))
+    second = rewarding(org)
+    customer = org.register()
+    path = f"/milepost/v1/customers/{customer}/points"
+    assert data(org.get(path)) == {"balance": 0, "targets": []}
+    for group in (first, second):
+        org.enrol(*ids(group), customer, initialBalance=1000)
+    assert b'"balance":50.3,' in org.get(path).content
+    assert data(org.get(path))["targets"] == [
+        {"targetGroupId": ids(first)[0], "targetRuleId": ids(first)[1], "points": 0.3},
+        {"targetGroupId": ids(second)[0], "targetRuleId": ids(second)[1], "points": 50},
+    ]
+    total = sum(reward["value"] for reward in rewards(org, customer) if reward["type"] == "POINTS")
+    assert total == pytest.approx(50.3)
 
 
 def test_records_outlive_the_group_that_they_are_about(org: Org) -> None:
@@ -207,14 +335,14 @@ def test_a_target_id_that_is_no_integer_is_300004(org: Org) -> None:
         assert code(org.get(f"{path}?targetId={text}")) == 300004
 
 
-@pytest.mark.parametrize("route", LISTS)
+@pytest.mark.parametrize("route", RECORDS)
 def test_an_unknown_customer_is_310011_and_a_malformed_id_300004(org: Org, route: str) -> None:
     assert code(org.get(f"/milepost/v1/customers/4711/{route}")) == 310011
     for text in ("abc", "1.0", "9" * 40):
         assert code(org.get(f"/milepost/v1/customers/{text}/{route}")) == 300004
 
 
-@pytest.mark.parametrize("route", LISTS)
+@pytest.mark.parametrize("route", RECORDS)
 def test_another_hierarchy_does_not_know_the_customer(
     service: Service, org: Org, route: str
 ) -> None:
@@ -238,7 +366,7 @@ def test_a_connected_organisation_sees_nothing_of_what_another_did(
     assert group["id"] not in {line["targetGroupId"] for line in data(org.get(path))}
 
 
-@pytest.mark.parametrize("route", LISTS)
+@pytest.mark.parametrize("route", RECORDS)
 def test_records_need_read_on_target_loyalty(service: Service, org: Org, route: str) -> None:
     path = f"/milepost/v1/customers/{org.register()}/{route}"
     assert service.connect().get(path).status_code == 401

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from milepost.rules.activities import ZERO
+from milepost.rules.coverage import Enrolment
 from milepost.rules.definitions import CYCLIC, PERIOD_AGNOSTIC, Target, TargetGroup
-from milepost.rules.effects import Progress
-from milepost.rules.enrolment import ZERO, Enrolment
+from milepost.rules.effects import LevelAchievement, Progress
 from milepost.rules.views import (
-    AchievedLevel,
     GroupRows,
     Row,
     Wanted,
@@ -45,11 +45,10 @@ def view(
     groups: Iterable[TargetGroup],
     enrolments: Mapping[int, Enrolment],
     wanted: Wanted,
-    achieved: Sequence[AchievedLevel] = (),
     *,
     now: datetime | None = None,
 ) -> list[GroupRows]:
-    return group_rows(definitions(*groups), enrolments, achieved, wanted, now or wanted.at)
+    return group_rows(definitions(*groups), enrolments, wanted, now or wanted.at)
 
 
 def rows(story: Story, *, every_cycle: bool = True) -> tuple[Row, ...]:
@@ -285,6 +284,52 @@ def test_a_cyclic_customer_is_in_the_first_cycle_until_activity_begins_it() -> N
     assert enrolled(rows(story)) == ""
 
 
+def anchored(story: Story, at: datetime) -> Enrolment:
+    """The enrolment once an activity has begun the customer's own cycles at `at`."""
+    stints = tuple(replace(stint, anchored_at=at) for stint in story.enrolment.stints)
+    return replace(story.enrolment, stints=stints)
+
+
+def test_own_cycles_have_the_customers_own_dates_once_they_have_begun() -> None:
+    story = Story(cyclic(evaluation_type=CYCLIC, cycles=3, frequency_type="DAILY", frequency=10))
+    story.enrol()
+    (only,) = rows(story, every_cycle=False)
+    assert (only.starts_at, only.ends_at) == (day(0), day(10))
+    enrolments = {TARGET: anchored(story, day(4))}
+    found = view([story.group], enrolments, replace(EVERY_CYCLE, at=day(20)))[0].rows
+    assert [(row.starts_at, row.ends_at) for row in found] == [
+        (day(4), day(14)),
+        (day(14), day(24)),
+        (day(24), day(34)),
+    ]
+    assert names(row for row in found if row.current) == "c2"
+
+
+@pytest.mark.parametrize(
+    ("at_days", "shown"),
+    [(3.9, ""), (4, "c1"), (13.9, "c1"), (14, "c2"), (33.9, "c3"), (34, "")],
+)
+def test_the_current_one_of_own_cycles_runs_by_the_customers_dates(
+    at_days: float, shown: str
+) -> None:
+    story = Story(cyclic(evaluation_type=CYCLIC, cycles=3, frequency_type="DAILY", frequency=10))
+    story.enrol()
+    enrolments = {TARGET: anchored(story, day(4))}
+    found = view([story.group], enrolments, Wanted(day(at_days)))
+    assert names(row for each in found for row in each.rows) == shown
+    left = list(enrolled_targets(definitions(story.group), enrolments, day(at_days)))
+    assert bool(left) == (at_days < 34)
+
+
+def test_a_customers_own_target_value_is_what_the_cycle_asks_for() -> None:
+    story = Story(milestone(cycles=2))
+    own = Progress(701, 1, ZERO, own_target_value=Decimal(250))
+    enrolled_one = replace(story.enrolment, progress={701: own})
+    for enrolment in (enrolled_one, Enrolment(None, (), {701: own})):
+        (found,) = view([story.group], {TARGET: enrolment}, EVERY_CYCLE)
+        assert [int(row.asked) for row in found.rows] == [250, 1000]
+
+
 def test_a_period_agnostic_customer_is_in_the_first_cycle_that_is_not_achieved() -> None:
     story = Story(cyclic(evaluation_type=PERIOD_AGNOSTIC, cycles=2))
     story.enrol(balance=1000)
@@ -320,22 +365,41 @@ def test_a_milestone_has_no_levels() -> None:
     assert view([milestone()], {}, EVERY_CYCLE)[0].levels == ()
 
 
+def with_level(enrolment: Enrolment, achieved_at: datetime | None) -> Enrolment:
+    """Level l1 achieved in the first attempt by meeting c2, or taken back since."""
+    return replace(enrolment, levels={(901, 1): LevelAchievement(901, 1, 702, achieved_at)})
+
+
 def test_a_level_is_achieved_in_its_attempt_only() -> None:
     story = Story(streak(levels=(2, 4)))
     story.enrol()
-    achieved = [AchievedLevel(901, 1, 702, day(5))]
-    (found,) = view([story.group], {TARGET: story.enrolment}, Wanted(day(5)), achieved)
+    enrolments = {TARGET: with_level(story.enrolment, day(5))}
+    (found,) = view([story.group], enrolments, Wanted(day(5)))
     first, second = found.levels
-    assert (first.view.status, first.achieved, first.achieved_in) == (
+    assert (first.view.status, first.achieved_at, first.achieved_in) == (
         "ACHIEVED",
-        achieved[0],
+        day(5),
         ENROLMENT_ID * 128 + 2,
     )
-    assert (second.view.status, second.achieved, second.achieved_in) == ("INPROGRESS", None, None)
+    assert (second.view.status, second.achieved_at, second.achieved_in) == (
+        "INPROGRESS",
+        None,
+        None,
+    )
     story.unenrol()
     story.enrol(reset=True)
-    (found,) = view([story.group], {TARGET: story.enrolment}, Wanted(day(5)), achieved)
+    enrolments = {TARGET: with_level(story.enrolment, day(5))}
+    (found,) = view([story.group], enrolments, Wanted(day(5)))
     assert {row.view.status for row in found.levels} == {"INPROGRESS"}
+
+
+def test_a_level_that_a_return_took_back_is_not_achieved() -> None:
+    story = Story(streak(levels=(2, 4)))
+    story.enrol()
+    enrolments = {TARGET: with_level(story.enrolment, None)}
+    (found,) = view([story.group], enrolments, Wanted(day(5)))
+    first = found.levels[0]
+    assert (first.view.status, first.achieved_at, first.achieved_in) == ("INPROGRESS", None, None)
 
 
 def test_the_counter_is_of_now_whatever_the_tracking_date() -> None:
@@ -414,6 +478,14 @@ def test_a_cyclic_target_is_enrolled_in_until_it_is_left() -> None:
     story.enrol()
     assert left_to_end(story, day(5000))
     story.unenrol()
+    assert not left_to_end(story)
+
+
+def test_a_period_agnostic_target_is_enrolled_in_until_every_cycle_is_achieved() -> None:
+    story = Story(cyclic(evaluation_type=PERIOD_AGNOSTIC, cycles=2))
+    story.enrol(balance=1000)
+    assert left_to_end(story, day(5000))
+    story.collect("c2", 1000)
     assert not left_to_end(story)
 
 

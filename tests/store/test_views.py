@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
+from decimal import Decimal
 
 import psycopg
 import pytest
 
 from milepost.database import Tenant, Tx
+from milepost.rules.effects import Effect
 from milepost.runner import Moment, Runner
 from milepost.store import views
 from milepost.store.pipeline import act_for
-from milepost.store.views import Page
+from milepost.store.views import Focus, Page
 from tests.store.world import World
 
 CUSTOMER, STRANGER = 1, 2
@@ -26,6 +28,9 @@ SELECT %(org)s, %(customer)s, t, p, 1, p, NULL FROM generate_series(1, %(rows)s)
 INSERT INTO journal
 SELECT %(org)s, %(customer)s, v, o, now(), 'ENROLLED', 'ENROLLED', 1, v, NULL, '{"stint": 1}', NULL, NULL
 FROM generate_series(1, %(rows)s) v, generate_series(0, 1) o;
+INSERT INTO level_achievements
+SELECT %(org)s, %(customer)s, t, l, 1, 1, CASE WHEN l = 1 THEN now() END
+FROM generate_series(1, %(rows)s) t, generate_series(1, 2) l;
 INSERT INTO rewards (org_id, customer_id, target_id, period_id, attempt, ordinal, name, type, value, granted_at, cause)
 SELECT %(org)s, %(customer)s, t, 1, 1, 0, 'r', 'POINTS', 1, now(), 'ENROLMENT' FROM generate_series(1, %(rows)s) t;
 """  # noqa: E501
@@ -36,6 +41,13 @@ LOADS: dict[str, Load] = {
     "enrolments": views.load_enrolments,
     "journal": lambda tx, tenant, customer: views.load_journal(tx, tenant, customer, EVERYTHING),
     "rewards": lambda tx, tenant, customer: views.load_rewards(tx, tenant, customer, EVERYTHING),
+    "points": views.load_points,
+    "occurrences": lambda tx, tenant, customer: views.load_occurrences(
+        tx, tenant, customer, EVERYTHING
+    ),
+    "tracked": lambda tx, tenant, customer: views.load_tracked_events(
+        tx, tenant, customer, 1, None, 100, 0
+    ),
 }
 
 
@@ -53,7 +65,16 @@ async def read(runner: Runner, tenant: Tenant, load: Load, customer: int) -> obj
 
 
 @pytest.mark.parametrize(
-    ("name", "of_load"), [("standing", 6), ("enrolments", 3), ("journal", 2), ("rewards", 2)]
+    ("name", "of_load"),
+    [
+        ("standing", 6),
+        ("enrolments", 3),
+        ("journal", 2),
+        ("rewards", 2),
+        ("points", 2),
+        ("occurrences", 5),
+        ("tracked", 3),
+    ],
 )
 @pytest.mark.parametrize("rows", [0, 1, 50])
 async def test_a_view_takes_the_same_statements_however_much_there_is_to_show(
@@ -94,9 +115,49 @@ async def test_only_the_customers_own_rows_are_loaded(
     fill(world, CUSTOMER, 2)
     found = await read(runner, tenant, LOADS["standing"], STRANGER)
     assert isinstance(found, views.Standing)
-    assert (found.enrolments, found.achieved_levels) == ({}, [])
-    assert await read(runner, tenant, LOADS["journal"], STRANGER) == []
-    assert await read(runner, tenant, LOADS["rewards"], STRANGER) == []
+    assert found.enrolments == {}
+    for name in ("journal", "rewards", "points"):
+        assert await read(runner, tenant, LOADS[name], STRANGER) == []
+
+
+async def test_levels_are_loaded_with_the_enrolment_taken_back_or_not(
+    world: World, runner: Runner, tenant: Tenant
+) -> None:
+    customer = 78
+    world.register(customer)
+    fill(world, customer, 2)
+    found = await read(runner, tenant, LOADS["standing"], customer)
+    assert isinstance(found, views.Standing)
+    for enrolment in found.enrolments.values():
+        assert set(enrolment.levels) == {(1, 1), (2, 1)}
+        assert enrolment.levels[1, 1].achieved_at is not None
+        assert enrolment.levels[2, 1].achieved_at is None
+
+
+async def test_the_points_are_exact_sums_by_target(
+    world: World, runner: Runner, tenant: Tenant
+) -> None:
+    customer = 79
+    world.register(customer)
+    for target, value, kind in (
+        (1, "0.1", "POINTS"),
+        (1, "0.2", "POINTS"),
+        (2, "1e15", "POINTS"),
+        (2, "7", "COUPON"),
+    ):
+        world.run(
+            "INSERT INTO rewards (org_id, customer_id, target_group_id, target_id, period_id, attempt,"
+            " ordinal, name, type, value, granted_at, cause) SELECT %(org)s, %(customer)s, 5, %(target)s,"
+            " nextval('reward_ids'), 1, 0, 'r', %(kind)s, %(value)s, now(), 'ACTIVITY'",
+            customer=customer,
+            target=target,
+            value=Decimal(value),
+            kind=kind,
+        )
+    assert await read(runner, tenant, LOADS["points"], customer) == [
+        views.PointsLine(5, 1, Decimal("0.3")),
+        views.PointsLine(5, 2, Decimal(10**15)),
+    ]
 
 
 async def test_pages_of_the_journal_meet_without_gap_or_overlap(
@@ -106,9 +167,9 @@ async def test_pages_of_the_journal_meet_without_gap_or_overlap(
     world.register(customer)
     fill(world, customer, 5)
 
-    async def page(page: Page, target_id: int | None = None) -> list[int]:
+    async def page(page: Page, focus: Focus | None = None) -> list[int]:
         async def load(tx: Tx, tenant: Tenant, customer: int) -> object:
-            return await views.load_journal(tx, tenant, customer, page, target_id)
+            return await views.load_journal(tx, tenant, customer, page, focus)
 
         found = await read(runner, tenant, load, customer)
         assert isinstance(found, list)
@@ -124,7 +185,100 @@ async def test_pages_of_the_journal_meet_without_gap_or_overlap(
     assert await page(Page(4, before=every[0])) == []
     assert await page(Page(4, after=-1)) == every[:4]
     assert await page(Page(4, before=2**63 - 1)) == every[-4:]
-    assert await page(Page(4), 3) == every[4:6]
+    assert await page(Page(4), Focus(3)) == every[4:6]
+
+
+LINES = """
+INSERT INTO journal (org_id, customer_id, version, ordinal, at, what, reason, target_id, details)
+VALUES (%(org)s, %(customer)s, 1, 0, now(), 'ENROLLED', 'ENROLLED', 70, '{}'),
+       (%(org)s, %(customer)s, 2, 0, now(), 'ACTIVITY', 'EVENT', NULL,
+        '{"activity": "e", "eventName": "run", "effects": [[7, 70, 1, "ADDED", 3, "0.1", "9.3", "10", null]]}'),
+       (%(org)s, %(customer)s, 2, 1, now(), 'ACHIEVED', 'REACHED', 70, '{}'),
+       (%(org)s, %(customer)s, 3, 0, now(), 'ACTIVITY', 'EVENT', NULL,
+        '{"activity": "f", "eventName": "run", "effects": [[70, 71, 70, "ADDED", 70, "1", "1", "1", "2026-06-01"]]}'),
+       (%(org)s, %(customer)s, 4, 0, now(), 'STARTED', 'CYCLE_STARTED', 70, '{}'),
+       (%(org)s, %(customer)s, 5, 0, now(), 'ACTIVITY', 'EVENT', NULL,
+        '{"activity": "g", "eventName": "swim", "effects": []}'),
+       (%(org)s, %(customer)s, 6, 0, now(), 'TARGET_VALUE', 'OWN_TARGET_VALUE', 70, '{}')
+"""  # noqa: E501
+
+
+async def test_the_journal_of_one_target_has_what_names_it_what_changed_it_and_what_might_have(
+    world: World, runner: Runner, tenant: Tenant
+) -> None:
+    customer = 80
+    world.register(customer)
+    world.run(LINES, customer=customer)
+
+    async def versions(focus: Focus | None) -> list[int]:
+        async def load(tx: Tx, tenant: Tenant, customer: int) -> object:
+            return await views.load_journal(tx, tenant, customer, EVERYTHING, focus)
+
+        found = await read(runner, tenant, load, customer)
+        assert isinstance(found, list)
+        return [line.id >> 15 for line in found]
+
+    assert await versions(None) == [1, 2, 2, 3, 5]
+    assert await versions(Focus(70)) == [1, 2, 2]
+    assert await versions(Focus(70, ["swim"])) == [1, 2, 2, 5]
+    assert await versions(Focus(71)) == [3]
+    assert await versions(Focus(72)) == []
+
+
+MORE_LINES = """
+INSERT INTO journal (org_id, customer_id, version, ordinal, at, what, reason, target_id, details)
+SELECT %(org)s, %(customer)s, 9, n, now(), w, r, 70, d::jsonb
+FROM (VALUES
+    (0, 'ACHIEVED', 'REACHED', '{"activity": "e"}'),
+    (1, 'REWARDED', 'LEVEL_REWARD', '{}'),
+    (2, 'UNACHIEVED', 'RETURNED', '{}'),
+    (3, 'UNACHIEVED', 'LEVEL_LOST', '{"level": {}}'),
+    (4, 'BROKEN', 'CYCLE_MISSED', '{}'),
+    (5, 'ACTIVITY', 'EVENT', '{"effects": [[7, 70, 1, "SAME_DAY", 1, "0E-7", "1", "9", null]]}'),
+    (6, 'ACTIVITY', 'EVENT', '{"effects": [[7, 70, 1, "ADDED", 1, "-0.05", "1", "9", null]]}')
+) AS v (n, w, r, d)
+"""
+AN_ACTIVITY = """
+INSERT INTO activities (org_id, customer_id, activity_id, type, occurred_at, event_name, net_amount,
+                        gross_amount, version, ordinal)
+VALUES (%(org)s, %(customer)s, 'e', 'EVENT', now(), 'run', 0, 0, 2, 0)
+"""
+
+
+async def test_what_brands_are_notified_of_is_loaded_with_the_activity_behind_it(
+    world: World, runner: Runner, tenant: Tenant
+) -> None:
+    customer = 82
+    world.register(customer)
+    for statement in (LINES, MORE_LINES, AN_ACTIVITY):
+        world.run(statement, customer=customer)
+    found = await read(runner, tenant, LOADS["occurrences"], customer)
+    assert isinstance(found, tuple)
+    recipient, occurrences = found
+    assert (recipient.org_id, recipient.customer_id) == (world.org_id, customer)
+    places = [(each.version, each.ordinal) for each in occurrences]
+    assert places == [(1, 0), (2, 0), (2, 1), (3, 0), (4, 0), (6, 0), (9, 0), (9, 3), (9, 6)]
+    causes = {(each.version, each.ordinal): each.cause for each in occurrences if each.cause}
+    assert set(causes) == {(9, 0)}
+    assert causes[9, 0].details["eventName"] == "run"
+    assert causes[9, 0].effects[0].amount == Decimal("0.1")
+
+
+async def test_effects_come_back_exactly_as_they_were_noted(
+    world: World, runner: Runner, tenant: Tenant
+) -> None:
+    customer = 81
+    world.register(customer)
+    world.run(LINES, customer=customer)
+    found = await read(runner, tenant, LOADS["journal"], customer)
+    assert isinstance(found, list)
+    entries = [line.entry for line in found if line.entry.what == "ACTIVITY"]
+    assert entries[0].effects == (
+        Effect(7, 70, 1, "ADDED", 3, Decimal("0.1"), Decimal("9.3"), Decimal(10), None),
+    )
+    assert entries[1].effects[0].day == "2026-06-01"
+    assert entries[2].effects == ()
+    assert dict(entries[0].details) == {"activity": "e", "eventName": "run"}
 
 
 async def test_the_loads_walk_indexes_whatever_the_statistics_say(
@@ -133,7 +287,12 @@ async def test_the_loads_walk_indexes_whatever_the_statistics_say(
     for table, columns in (
         ("enrolments", "%(org)s, c, 1, 1, c, now(), 1, NULL, 1"),
         ("progress", "%(org)s, c, 1, 1, 1, 1"),
+        ("level_achievements", "%(org)s, c, 1, 1, 1, 1, now()"),
         ("journal", "%(org)s, c, 1, 0, now(), 'a', 'a'"),
+        (
+            "activities",
+            "%(org)s, c, 'a', 'EVENT', now(), 'a', 0, 0, 1, 1, 1, '[]', '{}', 'b', false, 1, 0",
+        ),
         ("customers", "%(org)s, c, %(org)s, 'loyalty', now()"),
         ("customer_profiles", "%(org)s, c, 'INSTORE'"),
         ("customer_identifiers", "%(org)s, 'mobile', c, c, '{INSTORE}'"),
@@ -151,9 +310,15 @@ async def test_the_loads_walk_indexes_whatever_the_statistics_say(
         (views.ASK_IDENTIFIERS, member),
         (views.ASK_STINTS, member),
         (views.ASK_PROGRESS, member),
-        (views.ASK_ACHIEVED_LEVELS, member),
-        (views.ASK_JOURNAL_BEFORE, (*member, None, None, 2**40, 0, 1000)),
-        (views.ASK_JOURNAL_AFTER, (*member, 1, 1, 0, 0, 1000)),
+        (views.ASK_LEVELS, member),
+        (views.ASK_POINTS, member),
+        (views.ASK_JOURNAL_BEFORE, (*member, None, None, [], None, 2**40, 0, 1000)),
+        (views.ASK_JOURNAL_AFTER, (*member, 1, 1, ["TransactionAdd"], 1, 0, 0, 1000)),
+        (views.ASK_ENROLMENT_IDS, member),
+        (views.ASK_OCCURRENCES_BEFORE, (*member, 2**40, 0, 1000)),
+        (views.ASK_OCCURRENCES_AFTER, (*member, 0, 0, 1000)),
+        (views.ASK_TRACKED_EVENTS, (1, *member, *member, 1, None, None, 10, 0)),
+        (views.ASK_ENROLLED_ONCE, (*member, 1)),
         (views.ASK_REWARDS_BEFORE, (*member, 2**40, 1000)),
         (views.ASK_REWARDS_AFTER, (*member, 0, 1000)),
     ):

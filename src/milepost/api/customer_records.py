@@ -1,6 +1,8 @@
-"""What happened to a customer, and what they were granted: explanation and rewards (contract §5)."""
+"""What happened to a customer, and what they were granted: explanation, rewards, points (contract §5)."""
 
 from __future__ import annotations
+
+from decimal import Decimal
 
 from litestar import Response, get
 
@@ -10,13 +12,17 @@ from milepost.api.target_group_views import Number, View
 from milepost.database import Tenant, Tx
 from milepost.errors import INVALID_INPUT, INVALID_USER, Refused
 from milepost.rules.calendar import written_instant
+from milepost.rules.definitions import Definitions, listened_events
 from milepost.rules.explanation import explain
 from milepost.runner import Moment
 from milepost.store.views import (
+    Focus,
     JournalLine,
     Page,
+    PointsLine,
     RewardLine,
     load_journal,
+    load_points,
     load_rewards,
 )
 
@@ -35,8 +41,10 @@ class RewardOfView(View):
 class ExplanationView(View):
     """One thing that happened to the customer. `reason` is a stable code, `why` a sentence.
 
-    `entryId` rises from line to line: the cursor of `before` and `after`. `attempt`, `value`,
-    `targetValue` and `reward` are null where they say nothing.
+    `entryId` is the cursor of `before` and `after`. It rises with each entry of the journal; the lines
+    of one activity, one for each target, share it. `activityId` names the activity that the line is
+    about or that caused it; `occurredAt`, `amount` and `before` are of lines about one. `keptRewards`
+    names the rewards of what was un-achieved, which stay. Fields are null where they say nothing.
     """
 
     entry_id: int
@@ -44,13 +52,19 @@ class ExplanationView(View):
     what: str
     reason: str
     why: str
-    target_group_id: int
-    target_rule_id: int
+    target_group_id: int | None
+    target_rule_id: int | None
     period_ref_code: str | None
+    streak_level: str | None
     attempt: int | None
+    activity_id: str | None
+    occurred_at: str | None
+    amount: Number | None
+    before: Number | None
     value: Number | None
     target_value: Number | None
     reward: RewardOfView | None
+    kept_rewards: list[str] | None
 
 
 class GrantedRewardView(View):
@@ -71,11 +85,27 @@ class GrantedRewardView(View):
     cause: str
 
 
-def _query(cursor: str) -> dict[str, str]:
+class PointsOfTargetView(View):
+    """The points that rewards of one target brought."""
+
+    target_group_id: int | None
+    target_rule_id: int | None
+    points: Number
+
+
+class PointsView(View):
+    """A customer's points: `balance` is the sum of the POINTS rewards of the ledger."""
+
+    balance: Number
+    targets: list[PointsOfTargetView]
+
+
+def page_query(cursor: str, what: str) -> dict[str, str]:
+    """The query parameters of a list that grows, by the name of its cursor and what it counts."""
     return {
-        "limit": f"lines at most, 1 to {LIMIT_MAX:,} (default {LIMIT_DEFAULT:,})",
-        "before": f"a line's {cursor}: the last lines before it; absent: the last of all",
-        "after": f"a line's {cursor}: the first lines after it",
+        "limit": f"{what} at most, 1 to {LIMIT_MAX:,} (default {LIMIT_DEFAULT:,})",
+        "before": f"a line's {cursor}: the last {what} before it; absent: the last of all",
+        "after": f"a line's {cursor}: the first {what} after it",
     }
 
 
@@ -87,7 +117,7 @@ def _query(cursor: str) -> dict[str, str]:
         errors=(INVALID_INPUT, INVALID_USER),
         query={
             "targetId": "only this target: the `{targetId}` of the paths (default: everything)",
-            **_query("entryId"),
+            **page_query("entryId", "entries"),
         },
     ),
 )
@@ -95,12 +125,13 @@ async def customer_explanation(request: ApiRequest, customer_id: PathId) -> Resp
     """What happened to a customer and why, oldest first."""
     customer = wire.integer(customer_id, "customerId")
     target_id = queries.optional_integer(request, "targetId")
-    page = _page(request)
+    page = page_of(request)
 
     async def query(
         tx: Tx, tenant: Tenant, moment: Moment
     ) -> tuple[list[JournalLine], Moment] | None:
-        found = await load_journal(tx, tenant, customer, page, target_id)
+        focus = _focus(moment.definitions, target_id)
+        found = await load_journal(tx, tenant, customer, page, focus)
         return (found, moment) if found is not None else None
 
     read = await runner_of(request).read(caller_of(request).tenant, query)
@@ -108,7 +139,11 @@ async def customer_explanation(request: ApiRequest, customer_id: PathId) -> Resp
         raise Refused(INVALID_USER)
     lines, moment = read
     return wire.answer(
-        [{"entryId": line.id, **explain(line.entry, moment.definitions).fields()} for line in lines]
+        [
+            {"entryId": line.id, **told.fields()}
+            for line in lines
+            for told in explain(line.entry, moment.definitions, target_id)
+        ]
     )
 
 
@@ -118,13 +153,13 @@ async def customer_explanation(request: ApiRequest, customer_id: PathId) -> Resp
         "Target Loyalty",
         answer=wire.Envelope[list[GrantedRewardView]],
         errors=(INVALID_INPUT, INVALID_USER),
-        query=_query("rewardId"),
+        query=page_query("rewardId", "rewards"),
     ),
 )
 async def customer_rewards(request: ApiRequest, customer_id: PathId) -> Response[bytes]:
     """The rewards that a customer was granted, oldest first."""
     customer = wire.integer(customer_id, "customerId")
-    page = _page(request)
+    page = page_of(request)
 
     async def query(tx: Tx, tenant: Tenant, _: Moment) -> list[RewardLine] | None:
         return await load_rewards(tx, tenant, customer, page)
@@ -135,13 +170,56 @@ async def customer_rewards(request: ApiRequest, customer_id: PathId) -> Response
     return wire.answer([_reward_view(line) for line in lines])
 
 
-def _page(request: ApiRequest) -> Page:
+@get(
+    "/milepost/v1/customers/{customer_id:str}/points",
+    opt=declare(
+        "Target Loyalty",
+        answer=wire.Envelope[PointsView],
+        errors=(INVALID_INPUT, INVALID_USER),
+    ),
+)
+async def customer_points(request: ApiRequest, customer_id: PathId) -> Response[bytes]:
+    """A customer's balance of points, and what each target brought."""
+    customer = wire.integer(customer_id, "customerId")
+
+    async def query(tx: Tx, tenant: Tenant, _: Moment) -> list[PointsLine] | None:
+        return await load_points(tx, tenant, customer)
+
+    lines = await runner_of(request).read(caller_of(request).tenant, query)
+    if lines is None:
+        raise Refused(INVALID_USER)
+    return wire.answer(
+        PointsView(
+            balance=sum((line.points for line in lines), Decimal(0)),
+            targets=[
+                PointsOfTargetView(
+                    target_group_id=line.target_group_id,
+                    target_rule_id=line.target_id,
+                    points=line.points,
+                )
+                for line in lines
+            ],
+        )
+    )
+
+
+def page_of(request: ApiRequest) -> Page:
+    """The page of a list that grows that a caller asks for; raises 300004 if it cannot be."""
     limit = queries.integer(request, "limit", LIMIT_DEFAULT, 1, LIMIT_MAX)
     before = queries.optional_integer(request, "before")
     after = queries.optional_integer(request, "after")
     if before is not None and after is not None:
         raise Refused(INVALID_INPUT, "before and after exclude each other.")
     return Page(limit, before, after)
+
+
+def _focus(definitions: Definitions, target_id: int | None) -> Focus | None:
+    if target_id is None:
+        return None
+    group = definitions.groups_by_target.get(target_id)
+    if group is None:
+        return Focus(target_id)
+    return Focus(target_id, listened_events(group.targets_by_id[target_id]))
 
 
 def _reward_view(line: RewardLine) -> GrantedRewardView:
@@ -162,4 +240,4 @@ def _reward_view(line: RewardLine) -> GrantedRewardView:
     )
 
 
-ROUTES = (customer_explanation, customer_rewards)
+ROUTES = (customer_explanation, customer_rewards, customer_points)

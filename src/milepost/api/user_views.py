@@ -236,7 +236,7 @@ def _group_view(found: GroupRows, org_id: int | UnsetType, now: datetime) -> Use
     )
 
 
-# Every customer is shown the same cycles, and a customer's rows share few instants: so the texts of
+# Most customers are shown the same cycles, and a customer's rows share few instants: so the texts of
 # both, which are most of the work of a view, are kept for a while.
 @lru_cache(maxsize=4_096)
 def _period_dates(starts_at: datetime, ends_at: datetime, zone: ZoneInfo) -> Mapping[str, Any]:
@@ -293,7 +293,7 @@ def _row_view(
         target_achieved_date_time_iso=achieved_on_iso,
         current_period=row.current,
         milestones=thresholds or None,
-        **_period_dates(period.starts_at, period.ends_at, group.zone),
+        **_period_dates(row.starts_at, row.ends_at, group.zone),
         **_currency(row),
     )
 
@@ -318,9 +318,9 @@ def _level_view(group: TargetGroup, row: LevelRow) -> UserStreakView:
         current_count=row.view.current_count,
         total_target_count_of_sequence=row.view.total,
     )
-    if row.achieved is not None:
+    if row.achieved_at is not None:
         view.streak_achieved_user_target_id = UNSET if row.achieved_in is None else row.achieved_in
         view.streak_achieved_date_time, view.streak_achieved_date_time_iso = _instant(
-            row.achieved.at, group.zone
+            row.achieved_at, group.zone
         )
     return view

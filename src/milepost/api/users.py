@@ -30,8 +30,8 @@ from milepost.errors import (
     Refused,
 )
 from milepost.rules.calendar import EARLIEST_AT, LATEST_AT
+from milepost.rules.coverage import Enrolment
 from milepost.rules.definitions import ENROLMENT_METHODS
-from milepost.rules.enrolment import Enrolment
 from milepost.rules.targets import TARGET_TYPES
 from milepost.rules.views import Wanted, enrolled_targets, group_rows
 from milepost.runner import Moment
@@ -79,9 +79,7 @@ async def user_target_groups(request: ApiRequest, user_id: PathId) -> Response[b
         raise Refused(INVALID_USER)
     standing, moment = read
     wanted = Wanted(tracked_at or moment.now, every_cycle, inactive_too, target_id, excluded)
-    found = group_rows(
-        moment.definitions, standing.enrolments, standing.achieved_levels, wanted, moment.now
-    )
+    found = group_rows(moment.definitions, standing.enrolments, wanted, moment.now)
     org_id = UNSET if request.scope["path"].startswith(("/v3/", "/users/")) else tenant.org_id
     return wire.answer(user_target_groups_view(standing.person, found, moment, org_id))
 

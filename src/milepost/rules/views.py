@@ -1,19 +1,28 @@
 """Which rows a customer's view has, and what stands in them (domain: milestones §2.5, §3.4).
 
 A row is a user target: one customer in one target and one cycle. None is stored; a row follows from
-stints and progress by the rules of `rules/enrolment.py`. Contract §4, "Read", has the rest.
+stints and progress by the rules of `rules/coverage.py`. Contract §4, "Read", has the rest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from milepost.rules.definitions import PERIOD_AGNOSTIC, Definitions, Period, Target, TargetGroup
-from milepost.rules.effects import Progress
-from milepost.rules.enrolment import ZERO, Enrolment, covers, enrolled_in, target_value
+from milepost.rules.activities import ZERO
+from milepost.rules.coverage import Enrolment, achieved, covers, enrolled_in, target_value
+from milepost.rules.definitions import (
+    CYCLIC,
+    PERIOD_AGNOSTIC,
+    Definitions,
+    Period,
+    Target,
+    TargetGroup,
+)
+from milepost.rules.effects import LevelAchievement, Progress
+from milepost.rules.own_cycles import own_bounds
 from milepost.rules.streak import LevelView, level_views, run
 
 IDS_PER_ENROLMENT = 128
@@ -43,16 +52,6 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class AchievedLevel:
-    """A streak level that a customer achieved at `at`, by meeting a cycle in an attempt."""
-
-    level_id: int
-    attempt: int
-    period_id: int
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class Threshold:
     """A sub-target of a cycle; `value` is absolute, a percentage already reckoned."""
 
@@ -66,11 +65,15 @@ class Threshold:
 class Row:
     """A user target. `id` and `enrolled_at` are None if the customer is not enrolled in the cycle.
 
-    Then the value is 0 whatever is stored, and nothing is achieved. `asked` is the target value.
+    Then the value is 0 whatever is stored, and nothing is achieved. `asked` is the target value, the
+    customer's own where there is one. The bounds are the customer's own in cyclic windows, once an
+    activity has begun them, and the period's before that and in all others.
     """
 
     target: Target
     period: Period
+    starts_at: datetime
+    ends_at: datetime
     id: int | None
     asked: Decimal
     value: Decimal
@@ -82,11 +85,11 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class LevelRow:
-    """A streak level of the customer. `achieved` and the row it was achieved in: None before that."""
+    """A streak level of the customer. When it was achieved, and in which row: None before that."""
 
     id: int | None
     view: LevelView
-    achieved: AchievedLevel | None = None
+    achieved_at: datetime | None = None
     achieved_in: int | None = None
 
 
@@ -120,7 +123,6 @@ def user_streak_id(enrolment_id: int, group: TargetGroup, level_id: int) -> int:
 def group_rows(
     definitions: Definitions,
     enrolments: Mapping[int, Enrolment],
-    achieved: Sequence[AchievedLevel],
     wanted: Wanted,
     now: datetime,
 ) -> list[GroupRows]:
@@ -140,7 +142,7 @@ def group_rows(
         if rows:
             rows.sort(key=lambda row: row.period.starts_at)
             enrolment = enrolments.get(targets[0].id, _NOT_ENROLLED)
-            levels = tuple(_level_rows(group, enrolment, achieved, now)) if group.is_streak else ()
+            levels = tuple(_level_rows(group, enrolment, now)) if group.is_streak else ()
             found.append(GroupRows(group, tuple(rows), levels))
     return found
 
@@ -150,7 +152,8 @@ def enrolled_targets(
 ) -> Iterator[tuple[TargetGroup, Target]]:
     """The active targets that the customer has not left and that have a cycle left, newest group first.
 
-    That is a covered cycle that has not ended at `at`; cyclic and period-agnostic ones never end.
+    That is a covered cycle that has not ended at `at`, a customer's own cycles by their own dates; of
+    period-agnostic ones, which have no dates, one that is not achieved.
     """
     for group in _newest_first(definitions):
         if not group.active:
@@ -164,22 +167,31 @@ def enrolled_targets(
 def current_period(group: TargetGroup, enrolment: Enrolment, at: datetime) -> Period | None:
     """The cycle that the customer is in at `at`, or would be if enrolled; None between cycles.
 
-    Dated: the running one. The customer's own cycles begin with activity: until then it is the first,
-    or for period-agnostic ones, which last until they are achieved, the first that isn't.
+    Dated: the running one, also in cyclic windows, by the customer's own dates. Those begin with
+    activity: until then it is the first. Period-agnostic ones last until they are achieved: the first
+    that isn't.
     """
+    begun = group.is_fixed or enrolment.anchored_at is not None
     for period in group.periods:
         if not period.active:
             continue
-        if group.is_fixed:
-            if period.running(at):
+        if group.evaluation_type == PERIOD_AGNOSTIC:
+            if not achieved(enrolment.progress.get(period.id)):
                 return period
-        elif group.evaluation_type != PERIOD_AGNOSTIC:
+        elif not begun:
             return period
         else:
-            progress = enrolment.progress.get(period.id)
-            if progress is None or progress.achieved_at is None:
+            starts_at, ends_at = bounds(group, enrolment, period)
+            if starts_at <= at < ends_at:
                 return period
     return None
+
+
+def bounds(group: TargetGroup, enrolment: Enrolment, period: Period) -> tuple[datetime, datetime]:
+    """Begin and end of the cycle: the customer's own in cyclic windows that have begun."""
+    if group.evaluation_type == CYCLIC and enrolment.anchored_at is not None:
+        return own_bounds(group, enrolment.anchored_at, period)
+    return period.starts_at, period.ends_at
 
 
 def _newest_first(definitions: Definitions) -> Iterable[TargetGroup]:
@@ -188,9 +200,16 @@ def _newest_first(definitions: Definitions) -> Iterable[TargetGroup]:
 
 def _has_cycle_left(group: TargetGroup, enrolment: Enrolment, at: datetime) -> bool:
     stint = enrolment.open_stint
-    if stint is None or not group.is_fixed:
-        return stint is not None
-    return any(not period.ended(at) and covers(group, stint, period) for period in group.periods)
+    if stint is None:
+        return False
+    if group.evaluation_type == PERIOD_AGNOSTIC:
+        return any(not achieved(enrolment.progress.get(period.id)) for period in group.periods)
+    if group.evaluation_type == CYCLIC and enrolment.anchored_at is None:
+        return True
+    return any(
+        bounds(group, enrolment, period)[1] > at and covers(group, stint, period)
+        for period in group.periods
+    )
 
 
 def _rows(
@@ -201,16 +220,22 @@ def _rows(
         if period is None:
             continue
         stint = enrolled_in(group, enrolment, period)
+        starts_at, ends_at = bounds(group, enrolment, period)
+        asked = target_value(target, period, enrolment.progress.get(period.id))
         if stint is None:
             if wanted.every_cycle:
-                yield _empty_row(target, period, current=group.is_fixed and period is current)
+                yield Row(
+                    target, period, starts_at, ends_at, None, asked, ZERO, None, None,
+                    group.is_fixed and period is current, tuple(_thresholds(target, asked, ZERO)),
+                )  # fmt: skip
             continue
-        asked = target_value(target, period)
         progress = _progress(group, enrolment, period, now)
         value = progress.value if progress is not None else ZERO
         yield Row(
             target,
             period,
+            starts_at,
+            ends_at,
             user_target_id(enrolment.id, period) if enrolment.id is not None else None,
             asked,
             value,
@@ -219,12 +244,6 @@ def _rows(
             period is current,
             tuple(_thresholds(target, asked, value)),
         )
-
-
-def _empty_row(target: Target, period: Period, *, current: bool) -> Row:
-    asked = target_value(target, period)
-    thresholds = tuple(_thresholds(target, asked, ZERO))
-    return Row(target, period, None, asked, ZERO, None, None, current, thresholds)
 
 
 def _progress(
@@ -249,19 +268,21 @@ def _thresholds(target: Target, asked: Decimal, value: Decimal) -> Iterator[Thre
         )
 
 
-def _level_rows(
-    group: TargetGroup, enrolment: Enrolment, achieved: Sequence[AchievedLevel], now: datetime
-) -> Iterator[LevelRow]:
-    of_attempt = {each.level_id: each for each in achieved if each.attempt == enrolment.attempt}
-    for view in level_views(group, run(group, enrolment, now), of_attempt):
+def _level_rows(group: TargetGroup, enrolment: Enrolment, now: datetime) -> Iterator[LevelRow]:
+    achieved_levels = {
+        level_id: level
+        for (level_id, attempt), level in enrolment.levels.items()
+        if attempt == enrolment.attempt and level.achieved_at is not None
+    }
+    for view in level_views(group, run(group, enrolment, now), achieved_levels):
         if enrolment.id is None:
             yield LevelRow(None, view)
             continue
-        found = of_attempt.get(view.level.id)
+        found: LevelAchievement | None = achieved_levels.get(view.level.id)
         period = group.periods_by_id.get(found.period_id) if found is not None else None
         yield LevelRow(
             user_streak_id(enrolment.id, group, view.level.id),
             view,
-            found,
+            found.achieved_at if found is not None else None,
             user_target_id(enrolment.id, period) if period is not None else None,
         )

@@ -14,10 +14,14 @@ from decimal import Decimal
 from typing import Any
 
 from milepost.database import Tenant, Tx
+from milepost.rules.coverage import Enrolment
 from milepost.rules.customers import Identifier, Profile
-from milepost.rules.effects import Entry, Progress, Stint
-from milepost.rules.enrolment import Enrolment
-from milepost.rules.views import AchievedLevel
+from milepost.rules.effects import Entry, LevelAchievement
+from milepost.rules.envelopes import Recipient
+from milepost.rules.notification_blocks import Occurrence
+from milepost.rules.reasons import ACTIVITY, COUNTED, HIDDEN_WHATS, NOTIFYING_WHATS
+from milepost.store.journal import decode_details
+from milepost.store.members import add_progress, read_stints
 from milepost.store.pipeline import Reply, ask
 
 ASK_CUSTOMER = """
@@ -36,27 +40,32 @@ ORDER BY kind, value
 """
 
 ASK_STINTS = """
-SELECT target_id, enrolment_id, stint, enrolled_at, from_period_id, left_at, attempt
+SELECT customer_id, target_id, enrolment_id, stint, enrolled_at, from_period_id, left_at, attempt,
+       anchored_at
 FROM enrolments WHERE org_id = %b AND customer_id = %b
 ORDER BY target_id, stint
 """
 
 ASK_PROGRESS = """
-SELECT target_id, period_id, attempt, value, achieved_at
+SELECT customer_id, target_id, period_id, attempt, value, achieved_at, rewarded_attempt,
+       own_target_value, NULL
 FROM progress WHERE org_id = %b AND customer_id = %b
 """
 
-# A level's rewards are granted together, so the first of them stands for all.
-ASK_ACHIEVED_LEVELS = """
-SELECT streak_level_id, attempt, period_id, granted_at
-FROM rewards WHERE org_id = %b AND customer_id = %b AND streak_level_id IS NOT NULL AND ordinal = 0
+ASK_LEVELS = """
+SELECT target_id, streak_level_id, attempt, period_id, achieved_at
+FROM level_achievements WHERE org_id = %b AND customer_id = %b
 """
 
-_JOURNAL = """
+# Of one target: what names it, and the activities that it might have counted or that changed it.
+_JOURNAL = f"""
 SELECT version, ordinal, at, what, reason, target_group_id, target_id, period_id, details::text
 FROM journal
-WHERE org_id = %b AND customer_id = %b AND (%b::bigint IS NULL OR target_id = %b)
-"""
+WHERE org_id = %b AND customer_id = %b AND what <> ALL ('{{{", ".join(HIDDEN_WHATS)}}}')
+  AND (%b::bigint IS NULL OR target_id = %b OR (
+    what = '{ACTIVITY}' AND (details ->> 'eventName' = ANY (%b::text[]) OR jsonb_path_exists(
+      details, 'strict $.effects[*] ? (@[1] == $target)', jsonb_build_object('target', %b::bigint), true))))
+"""  # noqa: S608
 ASK_JOURNAL_BEFORE = f"""{_JOURNAL}
   AND (version, ordinal) < (%b::bigint, %b::integer)
 ORDER BY version DESC, ordinal DESC LIMIT %b
@@ -84,6 +93,85 @@ WHERE r.org_id = %b AND r.customer_id = %b
 ASK_REWARDS_BEFORE = f"{_REWARDS} AND r.reward_id < %b ORDER BY r.reward_id DESC LIMIT %b"
 ASK_REWARDS_AFTER = f"{_REWARDS} AND r.reward_id > %b ORDER BY r.reward_id LIMIT %b"
 
+ASK_POINTS = """
+SELECT target_group_id, target_id, sum(value)
+FROM rewards WHERE org_id = %b AND customer_id = %b AND type = 'POINTS'
+GROUP BY target_group_id, target_id ORDER BY target_group_id, target_id
+"""
+
+ASK_ENROLMENT_IDS = """
+SELECT DISTINCT target_id, enrolment_id FROM enrolments WHERE org_id = %b AND customer_id = %b
+"""
+
+# What brands are notified of: an activity only if it changed a value. Where an activity caused
+# something, its own entry is looked up, for it says what kind of activity it was.
+_NOTIFYING = f"""
+SELECT * FROM journal
+WHERE org_id = %b AND customer_id = %b AND (
+    what = ANY ('{{{", ".join(NOTIFYING_WHATS)}}}')
+    OR what = 'UNACHIEVED' AND details ?| '{{level, members}}'
+    OR what = '{ACTIVITY}' AND jsonb_path_exists(
+      details, 'strict $.effects[*][5] ? (@ like_regex "^-?[0.]*[1-9]")', '{{}}', true))
+"""  # noqa: S608
+_OCCURRENCES = """
+SELECT j.version, j.ordinal, j.at, j.what, j.reason, j.target_group_id, j.target_id, j.period_id,
+       j.details::text, j.request_id, c.at, c.what, c.reason, c.details::text
+FROM ({}) AS j
+LEFT JOIN LATERAL (
+    SELECT version, ordinal FROM activities a
+    WHERE a.org_id = j.org_id AND a.customer_id = j.customer_id
+      AND a.activity_id = j.details ->> 'activity' AND j.what <> 'ACTIVITY' OFFSET 0
+) AS a ON true
+LEFT JOIN LATERAL (
+    SELECT * FROM journal c
+    WHERE c.org_id = j.org_id AND c.customer_id = j.customer_id AND c.version = a.version
+      AND c.ordinal = a.ordinal OFFSET 0
+) AS c ON true
+ORDER BY j.version, j.ordinal
+"""
+ASK_OCCURRENCES_BEFORE = _OCCURRENCES.format(
+    f"{_NOTIFYING} AND (version, ordinal) < (%b::bigint, %b::integer)"
+    " ORDER BY version DESC, ordinal DESC LIMIT %b"
+)
+ASK_OCCURRENCES_AFTER = _OCCURRENCES.format(
+    f"{_NOTIFYING} AND (version, ordinal) > (%b::bigint, %b::integer)"
+    " ORDER BY version, ordinal LIMIT %b"
+)
+
+# An activity is one event of a target in a cycle, however many amounts it brought there.
+_TRACKED = f"""
+SELECT version, ordinal, at, reason AS kind, details ->> 'eventName' AS name,
+       details ->> 'activity' AS unique_id, (details ->> 'occurredAt')::timestamptz AS occurred_at,
+       e.period_id, e.amount
+FROM journal j
+CROSS JOIN LATERAL (
+    SELECT (effect ->> 2)::bigint AS period_id, sum((effect ->> 5)::numeric) AS amount
+    FROM jsonb_array_elements(j.details -> 'effects') AS effect
+    WHERE (effect ->> 1)::bigint = %b AND effect ->> 3 = ANY ('{{{", ".join(COUNTED)}}}')
+    GROUP BY 1 OFFSET 0
+) AS e
+WHERE j.org_id = %b AND j.customer_id = %b AND j.what = '{ACTIVITY}'
+UNION ALL
+SELECT version, ordinal, at, what, NULL, request_id, at, period_id,
+       coalesce((details ->> 'balance')::numeric, 0)
+FROM journal
+WHERE org_id = %b AND customer_id = %b AND target_id = %b AND what IN ('ENROLLED', 'UNENROLLED')
+"""  # noqa: S608
+ASK_TRACKED_EVENTS = f"""
+WITH tracked AS (
+    SELECT * FROM ({_TRACKED}) AS t WHERE %b::bigint IS NULL OR period_id = %b
+)
+SELECT (SELECT count(*) FROM tracked), page.*
+FROM (VALUES (1)) AS one
+LEFT JOIN LATERAL (
+    SELECT * FROM tracked ORDER BY coalesce(occurred_at, at), version, ordinal, period_id
+    LIMIT %b OFFSET %b
+) AS page ON true
+"""  # noqa: S608
+ASK_ENROLLED_ONCE = """
+SELECT FROM enrolments WHERE org_id = %b AND customer_id = %b AND target_id = %b LIMIT 1
+"""
+
 _ORDINAL_BITS = 15
 _LAST = 2**63 - 1
 
@@ -106,7 +194,6 @@ class Standing:
     person: Person
     enrolments: Mapping[int, Enrolment]
     """By target id."""
-    achieved_levels: Sequence[AchievedLevel]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +207,14 @@ class Page:
     limit: int
     before: int | None = None
     after: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Focus:
+    """The target that a reader of the journal asks for, and the events that it counts."""
+
+    target_id: int
+    event_names: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +243,43 @@ class RewardLine:
     cause: str
 
 
+@dataclass(frozen=True, slots=True)
+class PointsLine:
+    """The points that the customer was granted in one target; null ids: by a promotion."""
+
+    target_group_id: int | None
+    target_id: int | None
+    points: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedEvent:
+    """An event that a target counted, or an enrolment in it or unenrolment from it.
+
+    `kind` is the activity's type, else ENROLLED or UNENROLLED. `unique_id` is the activity's id, else
+    that of the request. `occurred_at` is its own date, `at` when it was received.
+    """
+
+    id: int
+    at: datetime
+    kind: str
+    name: str | None
+    unique_id: str | None
+    occurred_at: datetime
+    period_id: int | None
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedPage:
+    """One page of a target's events; `total` counts those of all pages."""
+
+    events: Sequence[TrackedEvent]
+    total: int
+    enrolled: bool
+    """Whether the customer ever was in the target."""
+
+
 async def load_standing(tx: Tx, tenant: Tenant, customer_id: int) -> Standing | None:
     """The customer with all stints, progress and streak levels: six statements, one round trip."""
     as_person = (tenant.root_org_id, customer_id)
@@ -157,7 +289,7 @@ async def load_standing(tx: Tx, tenant: Tenant, customer_id: int) -> Standing | 
     identifiers = await ask(tx, ASK_IDENTIFIERS, *as_person)
     stints = await ask(tx, ASK_STINTS, *as_member)
     progress = await ask(tx, ASK_PROGRESS, *as_member)
-    levels = await ask(tx, ASK_ACHIEVED_LEVELS, *as_member)
+    levels = await ask(tx, ASK_LEVELS, *as_member)
 
     found = await customer.rows()
     if not found:
@@ -165,8 +297,7 @@ async def load_standing(tx: Tx, tenant: Tenant, customer_id: int) -> Standing | 
     loyalty_type, created_at = found[0]
     known = await _profiles(profiles, identifiers)
     person = Person(customer_id, loyalty_type, created_at, known)
-    enrolments = await _enrolments(stints, progress)
-    return Standing(person, enrolments, [AchievedLevel(*row) for row in await levels.rows()])
+    return Standing(person, await _enrolments(stints, progress, levels))
 
 
 async def load_enrolments(
@@ -182,20 +313,23 @@ async def load_enrolments(
 
 
 async def load_journal(
-    tx: Tx, tenant: Tenant, customer_id: int, page: Page, target_id: int | None = None
+    tx: Tx, tenant: Tenant, customer_id: int, page: Page, focus: Focus | None = None
 ) -> list[JournalLine] | None:
-    """A page of the customer's journal, oldest first; with `target_id` only lines of that target.
+    """A page of what the customer's journal explains, oldest first; with `focus` of one target.
 
     In the order in which things were decided. Two statements, one round trip.
     """
     customer = await ask(tx, ASK_CUSTOMER, tenant.root_org_id, customer_id)
     statement, line = _cut(page, ASK_JOURNAL_BEFORE, ASK_JOURNAL_AFTER)
+    target_id = focus.target_id if focus is not None else None
     journal = await ask(
         tx,
         statement,
         tenant.org_id,
         customer_id,
         target_id,
+        target_id,
+        list(focus.event_names) if focus is not None else [],
         target_id,
         line >> _ORDINAL_BITS,
         line & (2**_ORDINAL_BITS - 1),
@@ -220,9 +354,96 @@ async def load_rewards(
     return lines if page.after is not None else lines[::-1]
 
 
+async def load_points(tx: Tx, tenant: Tenant, customer_id: int) -> list[PointsLine] | None:
+    """The points of the customer's ledger, by target: two statements, one round trip."""
+    customer = await ask(tx, ASK_CUSTOMER, tenant.root_org_id, customer_id)
+    points = await ask(tx, ASK_POINTS, tenant.org_id, customer_id)
+    if not await customer.rows():
+        return None
+    return [PointsLine(*row) for row in await points.rows()]
+
+
+async def load_occurrences(
+    tx: Tx, tenant: Tenant, customer_id: int, page: Page
+) -> tuple[Recipient, list[Occurrence]] | None:
+    """A page of what the customer's brands are notified of, oldest first, with whom it is about.
+
+    Five statements, one round trip.
+    """
+    as_person = (tenant.root_org_id, customer_id)
+    customer = await ask(tx, ASK_CUSTOMER, *as_person)
+    profiles = await ask(tx, ASK_PROFILES, *as_person)
+    identifiers = await ask(tx, ASK_IDENTIFIERS, *as_person)
+    enrolments = await ask(tx, ASK_ENROLMENT_IDS, tenant.org_id, customer_id)
+    statement, line = _cut(page, ASK_OCCURRENCES_BEFORE, ASK_OCCURRENCES_AFTER)
+    place = (line >> _ORDINAL_BITS, line & (2**_ORDINAL_BITS - 1))
+    occurrences = await ask(tx, statement, tenant.org_id, customer_id, *place, page.limit)
+    found = await customer.rows()
+    if not found:
+        return None
+    known = await _profiles(profiles, identifiers)
+    ids: dict[int, int] = dict(await enrolments.rows())
+    recipient = Recipient(tenant.org_id, customer_id, found[0][0], known, ids)
+    return recipient, [_occurrence(*row) for row in await occurrences.rows()]
+
+
+async def load_tracked_events(
+    tx: Tx,
+    tenant: Tenant,
+    customer_id: int,
+    target_id: int,
+    period_id: int | None,
+    limit: int,
+    offset: int,
+) -> TrackedPage | None:
+    """`limit` of a target's events for the customer after the first `offset`, by their dates.
+
+    Those of one cycle, unless `period_id` is None. Three statements, one round trip.
+    """
+    member = (tenant.org_id, customer_id)
+    customer = await ask(tx, ASK_CUSTOMER, tenant.root_org_id, customer_id)
+    enrolled = await ask(tx, ASK_ENROLLED_ONCE, *member, target_id)
+    events = await ask(
+        tx,
+        ASK_TRACKED_EVENTS,
+        target_id,
+        *member,
+        *member,
+        target_id,
+        period_id,
+        period_id,
+        limit,
+        offset,
+    )
+    if not await customer.rows():
+        return None
+    rows = await events.rows()
+    return TrackedPage(
+        [_tracked_event(*row) for _, *row in rows if row[0] is not None],
+        rows[0][0],
+        bool(await enrolled.rows()),
+    )
+
+
+def _occurrence(version: int, ordinal: int, *columns: Any) -> Occurrence:
+    *about, request_id, caused_at, what, reason, details = columns
+    line = _journal_line(version, ordinal, *about)
+    cause = None
+    if caused_at is not None:
+        cause = _journal_line(0, 0, caused_at, what, reason, None, None, None, details).entry
+    return Occurrence(line.id, version, ordinal, line.entry, cause, request_id or "")
+
+
+def _tracked_event(version: int, ordinal: int, at: datetime, *columns: Any) -> TrackedEvent:
+    kind, name, unique_id, occurred_at, period_id, amount = columns
+    line_id = version << _ORDINAL_BITS | ordinal
+    return TrackedEvent(line_id, at, kind, name, unique_id, occurred_at or at, period_id, amount)
+
+
 def _journal_line(version: int, ordinal: int, *columns: Any) -> JournalLine:
-    at, what, reason, group_id, target_id, period_id, details = columns
-    entry = Entry(at, what, reason, group_id, target_id, period_id, _decode(details) or {})
+    at, what, reason, group_id, target_id, period_id, text = columns
+    details, effects = decode_details(text)
+    entry = Entry(at, what, reason, group_id, target_id, period_id, details, effects)
     return JournalLine(version << _ORDINAL_BITS | ordinal, entry)
 
 
@@ -248,19 +469,19 @@ async def _profiles(profiles: Reply, identifiers: Reply) -> list[Profile]:
     return found
 
 
-async def _enrolments(stints: Reply, progress: Reply) -> dict[int, Enrolment]:
-    ids: dict[int, int] = {}
-    stints_of: dict[int, list[Stint]] = {}
-    for target_id, enrolment_id, *stint in await stints.rows():
-        ids[target_id] = enrolment_id
-        stints_of.setdefault(target_id, []).append(Stint(*stint))
-    progress_of: dict[int, dict[int, Progress]] = {}
-    for target_id, *row in await progress.rows():
-        progress_of.setdefault(target_id, {})[row[0]] = Progress(*row)
-    return {
-        target_id: Enrolment(ids[target_id], tuple(of_target), progress_of.get(target_id, {}))
-        for target_id, of_target in stints_of.items()
-    }
+async def _enrolments(
+    stints: Reply, progress: Reply, levels: Reply | None = None
+) -> dict[int, Enrolment]:
+    found = read_stints(await stints.rows())
+    add_progress(found, await progress.rows())
+    enrolments = {target_id: enrolment for (_, target_id), enrolment in found.items()}
+    achieved: dict[int, dict[tuple[int, int], LevelAchievement]] = {}
+    for target_id, *columns in await levels.rows() if levels is not None else ():
+        level = LevelAchievement(*columns)
+        achieved.setdefault(target_id, {})[level.level_id, level.attempt] = level
+    for target_id, of_target in achieved.items():
+        enrolments[target_id] = replace(enrolments[target_id], levels=of_target)
+    return enrolments
 
 
 def _decode(text: str | None) -> Any:
