@@ -7,7 +7,6 @@ no rules. The rounds alternate, because these machines are noisy; the medians ar
 
 from __future__ import annotations
 
-import base64
 import os
 import re
 import shutil
@@ -15,8 +14,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,12 +24,11 @@ import msgspec
 import psycopg
 
 from benchmarks.load import Load, Result
+from benchmarks.place import FIRST_CUSTOMER, new_account, new_milestone, running_service
 from milepost import embedded
 from milepost.migrate import migrate
 
 CUSTOMERS = 2_000_000
-FIRST_CUSTOMER = 1_000_000
-ADMIN_TOKEN = "token-of-the-benchmark"  # noqa: S105 - of a throw-away service on loopback
 
 PGBENCH_FUNCTION = """
 CREATE FUNCTION bench_enrol(org bigint, customer bigint, target bigint, period bigint) RETURNS void
@@ -68,8 +64,8 @@ def main(connections: list[int], workers: int, requests: int, rounds: int) -> No
     """Measure at each number of connections and print a table."""
     with tempfile.TemporaryDirectory() as folder, embedded.start(Path(folder) / "pg") as postgres:
         migrate(postgres.url)
-        with _service(postgres.url, workers) as url:
-            place = _prepare(url, postgres.url)
+        with running_service(postgres.url, workers) as service:
+            place = _prepare(service.url, postgres.url)
             print(
                 f"{os.cpu_count()} cores, {workers} worker(s), PostgreSQL 18, fsync on, "
                 f"{CUSTOMERS:,} customers, median of {rounds} rounds; everything on this machine",
@@ -100,53 +96,16 @@ def _print(connections: int, ours: list[Result], limit: list[float]) -> None:
           f"{rate / rival:>6.2f}", flush=True)  # fmt: skip
 
 
-@contextmanager
-def _service(database_url: str, workers: int) -> Iterator[str]:
-    command = [
-        sys.executable, "-m", "milepost", "serve", "--port", "0", "--workers", str(workers),
-        "--database-url", database_url,
-    ]  # fmt: skip
-    environment = {**os.environ, "MILEPOST_ADMIN_TOKEN": ADMIN_TOKEN}
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if found := re.search(r"http://\S+", line):
-                yield found[0]
-                break
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
 def _prepare(url: str, owner_url: str) -> Place:
     """An organisation with one milestone through the API, and its customers by SQL."""
     with httpx.Client(base_url=url, timeout=60) as client:
-        org = client.post(
-            "/milepost/v1/orgs",
-            json={"name": "Bench", "timeZone": "UTC", "sandbox": False},
-            headers={"Authorization": f"Bearer {ADMIN_TOKEN}"},
-        ).json()["data"]
-        till = f"{org['till']['username']}:{org['till']['password']}"
-        authorization = "Basic " + base64.b64encode(till.encode()).decode()
-        group = client.post(
-            "/v3/targetGroups",
-            headers={"Authorization": authorization},
-            json={
-                "name": "Bench", "active": True, "trackingType": "DEFAULT", "preferredTillId": 1,
-                "targetEvaluationType": "FIXED_CALENDAR_WINDOW", "frequencyType": "MONTHLY",
-                "frequency": 1, "recurringCycles": 12, "totalPeriods": 12,
-                "targets": [
-                    {"name": "Bench", "targetEntity": "TRANSACTION", "targetType": "SALES",
-                     "defaultValues": [{"defaultValue": 1000}]}
-                ],
-            },
-        ).json()["data"]  # fmt: skip
+        account = new_account(client)
+        group = new_milestone(client, account, "Bench")
     period = group["periods"][0]
     with psycopg.connect(owner_url, autocommit=True) as connection:
         connection.execute(
             "INSERT INTO customers SELECT %s, n, %s, 'loyalty', now() FROM generate_series(%s, %s) n",
-            (org["orgId"], org["orgId"], FIRST_CUSTOMER, FIRST_CUSTOMER + CUSTOMERS - 1),
+            (account.org_id, account.org_id, FIRST_CUSTOMER, FIRST_CUSTOMER + CUSTOMERS - 1),
         )
         connection.execute("VACUUM ANALYZE customers")
         connection.execute(
@@ -155,7 +114,7 @@ def _prepare(url: str, owner_url: str) -> Place:
         connection.execute(PGBENCH_FUNCTION)
         connection.execute("CHECKPOINT")
     return Place(
-        url, owner_url, org["orgId"], authorization, group["id"], group["targets"][0]["id"],
+        url, owner_url, account.org_id, account.authorization, group["id"], group["targets"][0]["id"],
         period["id"], period["refCode"],
     )  # fmt: skip
 
