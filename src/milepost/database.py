@@ -124,11 +124,19 @@ def database(url: str, settings: Settings) -> Database:
     )
 
 
-def _pool(url: str, role: str, size_max: int, settings: Settings) -> AsyncConnectionPool[Tx]:
+def jobs_pool(url: str, settings: Settings) -> AsyncConnectionPool[Tx]:
+    """The connections of the worker's job queue, which lives in a schema of its own; not yet open."""
+    return _pool(url, "milepost_operator", 2, settings, search_path="jobs")
+
+
+def _pool(
+    url: str, role: str, size_max: int, settings: Settings, **more: str
+) -> AsyncConnectionPool[Tx]:
     session = {
         **SESSION,
         "role": role,
         "statement_timeout": f"{int(settings.statement_timeout_seconds * 1000)}ms",
+        **more,
     }
     options = " ".join(f"-c {name}={value}" for name, value in session.items())
     given = conninfo.conninfo_to_dict(url)

@@ -1,34 +1,30 @@
-"""Processes: the embedded database, the workers that answer, and how all of it starts and stops.
+"""Processes: the embedded database, the workers that answer, the one that does what falls due, and how
+all of it starts and stops.
 
-With one worker everything is in this process. With more, each worker is a child that inherits the
-listening socket; it reads its settings from its standard input and ends when that closes, so no
-worker outlives a killed parent.
+With one worker, requests are answered in this process. With more, each worker is a child that inherits
+the listening socket. Due work has a child of its own, for it would keep requests waiting.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
-import json
 import os
 import secrets
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
 
 import uvicorn
-import uvloop
 
 from milepost import embedded
 from milepost.api.app import create_app
+from milepost.child import asyncio_run, begin_child, parent_end, start_child, stop_children
 from milepost.logs import configure, log
 from milepost.migrate import migrate
 from milepost.settings import Settings
@@ -93,12 +89,6 @@ def admin_token(settings: Settings) -> str:
     return path.read_text("ascii").strip()
 
 
-def asyncio_run(coroutine: Coroutine[Any, Any, None]) -> None:
-    """`asyncio.run`, on uvloop."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(coroutine)
-
-
 def _bound(settings: Settings) -> socket.socket:
     """The socket, bound but not yet listening: a caller is refused rather than kept waiting."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
@@ -123,17 +113,25 @@ async def _supervise(
     ready: Callable[[], None],
 ) -> None:
     """Run the workers until told to stop; keep the embedded database running meanwhile."""
-    stop = asyncio.Event()
+    stop, answering = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+
+    def ready_and_answering() -> None:
+        ready()
+        answering.set()
+
     watching = asyncio.create_task(_keep(postgres)) if postgres is not None else None
+    due = asyncio.create_task(_run_due_worker(settings, answering, stop))
     try:
         if settings.workers == 1:
-            await answer(settings, listening, stop, ready)
+            await answer(settings, listening, stop, ready_and_answering)
         else:
-            await _run_workers(settings, listening, stop, ready)
+            await _run_workers(settings, listening, stop, ready_and_answering)
     finally:
+        stop.set()
+        await due
         if watching is not None:
             watching.cancel()
 
@@ -213,30 +211,31 @@ async def _run_workers(
                     workers[place] = _start_worker(settings, listening)
     finally:
         stopping.cancel()
-        for worker in workers:
-            if worker.stdin is not None:
-                worker.stdin.close()
-        deadline = time.monotonic() + settings.stop_timeout_seconds + 0.5
-        for worker in workers:
-            try:
-                await asyncio.to_thread(worker.wait, max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                worker.kill()
+        await stop_children(workers, settings.stop_timeout_seconds + 0.5)
 
 
 def _start_worker(settings: Settings, listening: socket.socket) -> subprocess.Popen[bytes]:
     handle = listening.fileno()
-    worker = subprocess.Popen(
-        [sys.executable, "-m", "milepost.server", str(handle)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        pass_fds=[handle],
-        start_new_session=True,
-    )
-    assert worker.stdin is not None
-    worker.stdin.write(json.dumps(asdict(settings), default=str).encode() + b"\n")
-    worker.stdin.flush()
-    return worker
+    return start_child("milepost.server", settings, str(handle), handles=[handle])
+
+
+async def _run_due_worker(
+    settings: Settings, answering: asyncio.Event, stop: asyncio.Event
+) -> None:
+    """Keep the child that does due work running from the first answer on, until `stop` is set."""
+    stopping = asyncio.create_task(stop.wait())
+    first = asyncio.create_task(answering.wait())
+    await asyncio.wait((stopping, first), return_when=asyncio.FIRST_COMPLETED)
+    first.cancel()
+    children: list[subprocess.Popen[bytes]] = []
+    while settings.due_work and not stop.is_set():
+        if not children:
+            children = [start_child("milepost.worker", settings)]
+        elif children[0].poll() is not None:
+            log("due_worker_restarted", "error", exit_code=children[0].returncode)
+            children = [start_child("milepost.worker", settings)]
+        await asyncio.wait((stopping,), timeout=RESTART_PAUSE_SECONDS)
+    await stop_children(children, settings.stop_timeout_seconds + 0.5)
 
 
 def _await_ready(worker: subprocess.Popen[bytes]) -> None:
@@ -245,36 +244,20 @@ def _await_ready(worker: subprocess.Popen[bytes]) -> None:
 
 
 async def _work(settings: Settings, listening: socket.socket) -> None:
-    """One worker: answers until its standard input closes, which it does when the parent ends."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def parent_ended() -> None:
-        loop.remove_reader(sys.stdin.fileno())
-        stop.set()
-        # Whatever still hangs then, nobody waits for it.
-        last = threading.Timer(settings.stop_timeout_seconds + 1, os._exit, (1,))
-        last.daemon = True
-        last.start()
+    """One worker: answers until its parent ends or tells it to."""
 
     def ready() -> None:
         with suppress(BrokenPipeError):  # the parent was killed while this started
             sys.stdout.write("ready\n")
             sys.stdout.flush()
 
-    loop.add_reader(sys.stdin.fileno(), parent_ended)
-    await answer(settings, listening, stop, ready)
+    await answer(settings, listening, parent_end(settings), ready)
 
 
 def main() -> None:
     """The entry of a worker process; `serve` starts it, nobody else does."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)  # the parent decides
-    given = json.loads(os.read(sys.stdin.fileno(), 65_536))
-    settings = Settings(**{**given, "data_dir": Path(given["data_dir"])})
-    configure(settings.log_level)
-    listening = socket.socket(fileno=int(sys.argv[1]))
-    asyncio_run(_work(settings, listening))
+    settings = begin_child()
+    asyncio_run(_work(settings, socket.socket(fileno=int(sys.argv[1]))))
 
 
 if __name__ == "__main__":

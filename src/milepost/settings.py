@@ -46,6 +46,10 @@ class Settings:
     body_bytes_max: int = 1024 * 1024
     credential_ttl_seconds: float = 20.0
     """How long a verified credential is believed without asking the database again."""
+    due_work: bool = True
+    """Whether this service also does what falls due in real organisations, in a process beside."""
+    sweep_seconds: float = 60.0
+    """How often that process looks for due work that was left."""
     stop_timeout_seconds: float = 8.0
     """How long requests in flight may take after SIGTERM; the contract allows 10 s in all."""
 
@@ -100,6 +104,7 @@ def _check(settings: Settings) -> None:
         "statement_timeout_seconds": (1, 600),
         "body_bytes_max": (1_024, 64 * 1024 * 1024),
         "credential_ttl_seconds": (0, 300),
+        "sweep_seconds": (0.1, 3_600),
         "stop_timeout_seconds": (1, 300),
     }
     for name, (low, high) in bounds.items():

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from milepost.actions.settlement import finish_due
 from milepost.database import Tenant, Tx
 from milepost.errors import INVALID_INPUT, Refusal
 from milepost.runner import Moment, Runner
-from milepost.store.orgs import load_org, lock_clock, move_clock
+from milepost.store.orgs import load_hierarchy, load_org, lock_clock, move_clock
+from milepost.store.pipeline import await_writers
 
 
 async def read_clock(runner: Runner, tenant: Tenant) -> datetime | Refusal:
@@ -23,26 +25,30 @@ async def read_clock(runner: Runner, tenant: Tenant) -> datetime | Refusal:
 async def set_clock(runner: Runner, tenant: Tenant, to: datetime) -> datetime | Refusal:
     """Move a sandbox's clock, and so that of its whole hierarchy, forward to `to`; answers `to`.
 
-    `to` is within what `rules/calendar.py` reads. Backwards and no sandbox are 300004; to the
-    same instant there is nothing to do. Concurrent moves come one after the other.
+    `to` is within what `rules/calendar.py` reads. Backwards and no sandbox are 300004; to the same
+    instant is no move. Before this returns, everything that has fallen due by `to` is done, in due
+    order and as of its due instant, also what an earlier move was interrupted at. What happens
+    meanwhile is decided at `to`. Raises `DatabaseUnavailable`: then the same move does the rest.
     """
 
-    async def write(tx: Tx) -> datetime | Refusal:
+    async def write(tx: Tx) -> list[Tenant] | Refusal:
+        # Before the clock's own row, which a writer may be waiting for.
+        await await_writers(tx, tenant.root_org_id)
         now = await lock_clock(tx, tenant.root_org_id)
         if now is None:
             return _no_sandbox()
         if to < now:
             return Refusal(INVALID_INPUT, f"The clock stands at {now.isoformat()} already.")
         if to > now:
-            await _advance(tx, tenant.root_org_id, to)
-        return to
+            await move_clock(tx, tenant.root_org_id, to)
+        return await load_hierarchy(tx, tenant.root_org_id)
 
-    return await runner.operate(write)
-
-
-async def _advance(tx: Tx, root_org_id: int, to: datetime) -> None:
-    """Go the way to `to`. Whatever falls due on it belongs here, in due order, before the last step."""
-    await move_clock(tx, root_org_id, to)
+    hierarchy = await runner.operate(write)
+    if isinstance(hierarchy, Refusal):
+        return hierarchy
+    for member in hierarchy:
+        await finish_due(runner, member, to)
+    return to
 
 
 def _no_sandbox() -> Refusal:

@@ -33,6 +33,7 @@ from milepost.rules.checks import (
 )
 from milepost.rules.definitions import Actor, Period, Target, TargetGroup, TargetValue
 from milepost.rules.drafts import PERIODS_MAX, PeriodDraft, said
+from milepost.rules.windows import closes_at, delayed
 
 
 def new_periods(
@@ -178,6 +179,26 @@ def with_periods(group: TargetGroup, periods: Sequence[Period]) -> TargetGroup:
         cycle_starts_at=in_order[0].starts_at,
         cycle_ends_at=max(period.ends_at for period in in_order),
     )
+
+
+def with_closings(before: TargetGroup | None, after: TargetGroup, now: datetime) -> TargetGroup:
+    """The group after an edit at `now`, its periods with the instants at which they close (rule 8).
+
+    A closed period stays closed, whatever the delay is now. An open one closes at its end plus the
+    delay, but not before the edit: what counted until then was in time.
+    """
+    known = before.periods_by_id if before is not None else {}
+    periods = []
+    for period in after.periods:
+        closing = delayed(after, period.ends_at)
+        earlier = known.get(period.id)
+        if before is not None and earlier is not None:
+            closed_at = closes_at(before, earlier)
+            closing = closed_at if closed_at <= now else max(closing, now)
+        if closing != closes_at(after, period) or earlier is None:
+            period = replace(period, closes_at=closing)  # noqa: PLW2901 - the same one, closing
+        periods.append(period)
+    return replace(after, periods=tuple(periods))
 
 
 def find_period(group: TargetGroup, draft: PeriodDraft) -> Period | None:

@@ -70,6 +70,16 @@ async def load_orgs(tx: Tx) -> list[Org]:
     return [Org(*row) for row in rows]
 
 
+async def load_hierarchy(tx: Tx, root_org_id: int) -> list[Tenant]:
+    """A root and its children, the root first, as operator."""
+    reply = await ask(
+        tx,
+        "SELECT org_id, root_org_id FROM orgs WHERE root_org_id = %b ORDER BY org_id <> root_org_id, org_id",
+        root_org_id,
+    )
+    return [Tenant(*row) for row in await reply.rows()]
+
+
 async def insert_org(
     tx: Tx,
     *,
