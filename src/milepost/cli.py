@@ -1,4 +1,4 @@
-"""The command `milepost`: serve, migrate, org, openapi, errors."""
+"""The command `milepost`: serve, migrate, org, import, rebuild, openapi, errors."""
 
 from __future__ import annotations
 
@@ -6,20 +6,29 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NoReturn, TypeVar
 
 import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from milepost import embedded, server
 from milepost.actions import demo, orgs
+from milepost.actions.rebuild import rebuild as rebuild_database
 from milepost.api import operator, wire
+from milepost.api.activity_bodies import Unreadable, decode_activity
 from milepost.api.app import create_litestar
 from milepost.api.openapi import render
-from milepost.database import database
+from milepost.database import DatabaseUnavailable, database
 from milepost.errors import Refusal, render_page
+from milepost.imports.kinds import CUSTOMERS, ENROLMENTS, Kind, activities
+from milepost.imports.lines import UnreadableFile
+from milepost.imports.running import ImportStopped, Standing, import_file, results_path
 from milepost.migrate import MigrationError
 from milepost.migrate import migrate as migrate_database
+from milepost.rules.activities import Activity
 from milepost.runner import Runner
 from milepost.settings import SettingError, Settings, load
 
@@ -104,6 +113,90 @@ def create_org(
 
 
 @app.command()
+def rebuild(
+    check: Annotated[
+        bool | None, typer.Option("--check", help="Only list what differs; change nothing.")
+    ] = None,
+    org_id: Annotated[int | None, typer.Option("--org", help="Of one organisation only.")] = None,
+    data: Data = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Recompute progress, streaks and rewards from the journal; exit with 1 if any difference is left.
+
+    Lists what differs from what is stored, a line each; without --check, progress and streak levels
+    are then repaired. Works beside a running service.
+    """
+    settings = _settings(data_dir=data, database_url=database_url)
+    with _database(settings) as url:
+        migrate_database(url)
+        summary = _run(
+            url,
+            settings,
+            lambda runner: rebuild_database(runner, typer.echo, org_id=org_id, repair=not check),
+        )
+    if summary is None:
+        _fail(f"there is no organisation {org_id}")
+    typer.echo(
+        f"Customers compared: {summary.customers:,}; differences: {summary.differences:,}; "
+        f"left: {summary.left:,}."
+    )
+    if summary.left:
+        raise typer.Exit(1)
+
+
+class ImportKind(StrEnum):
+    """What the rows of a file are."""
+
+    customers = "customers"
+    enrolments = "enrolments"
+    activities = "activities"
+
+
+@app.command("import")
+def import_rows(
+    kind: Annotated[ImportKind, typer.Argument(help="What the rows are.")],
+    file: Annotated[
+        Path,
+        typer.Argument(exists=True, dir_okay=False, readable=True, help="NDJSON, or CSV."),
+    ],
+    org_id: Annotated[
+        int, typer.Option("--org", min=1, max=2**63 - 1, help="Id of the organisation.")
+    ],
+    anew: Annotated[
+        bool | None,
+        typer.Option("--again", help="Try rows again that this file had accepted before."),
+    ] = None,
+    data: Data = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Import the rows of FILE, beside a running service too; results go to FILE.results.ndjson.
+
+    Run the same command again after an interruption: it goes on, and does no row twice.
+    """
+    settings = _settings(data_dir=data, database_url=database_url)
+    try:
+        with _database(settings) as url, _progress(file) as tell:
+            migrate_database(url)
+            done = _run(
+                url,
+                settings,
+                lambda runner: import_file(
+                    runner, org_id, _kind(kind), file, tell, anew=bool(anew)
+                ),
+            )
+    except UnreadableFile as error:
+        _fail(str(error), 2)
+    except ImportStopped as error:
+        _fail(f"{error}. What is done stays done: run the same command again to go on.")
+    except DatabaseUnavailable as error:
+        _fail(f"the database cannot be reached ({error}): run the same command again to go on.")
+    typer.echo(
+        f"Imported {file}: {done.accepted:,} accepted, {done.duplicates:,} duplicates, "
+        f"{done.rejected:,} rejected. Results: {results_path(file)}"
+    )
+
+
+@app.command()
 def openapi() -> None:
     """Print the OpenAPI document."""
     typer.echo(render(create_litestar(Settings())).decode(), nl=False)
@@ -127,9 +220,54 @@ def _settings(**given: object) -> Settings:
         _fail(str(error))
 
 
-def _fail(message: str) -> NoReturn:
+def _fail(message: str, status: int = 1) -> NoReturn:
     typer.echo(f"milepost: {message}", err=True)
-    raise typer.Exit(1)
+    raise typer.Exit(status)
+
+
+def _kind(kind: ImportKind) -> Kind:
+    def decode(content: bytes) -> Activity | Refusal:
+        found = decode_activity(content)
+        return found.refusal if isinstance(found, Unreadable) else found
+
+    known = {ImportKind.customers: CUSTOMERS, ImportKind.enrolments: ENROLMENTS}
+    return known.get(kind) or activities(decode)
+
+
+@contextmanager
+def _progress(file: Path) -> Iterator[Callable[[Standing], None]]:
+    """Shows how far an import is: a bar on a terminal, else a line for each tenth of the file."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _tell_tenths()
+        return
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[rows]:,} rows"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task(file.name, total=None, rows=0)
+        yield lambda standing: bar.update(
+            task, total=standing.size_bytes, completed=standing.done_bytes, rows=standing.rows
+        )
+
+
+def _tell_tenths() -> Callable[[Standing], None]:
+    told = 0
+
+    def tell(standing: Standing) -> None:
+        nonlocal told
+        tenth = standing.done_bytes * 10 // max(1, standing.size_bytes)
+        if standing.resumed:
+            typer.echo(f"Going on behind {standing.rows:,} rows.", err=True)
+        elif tenth > told:
+            typer.echo(f"{tenth * 10} %: {standing.rows:,} rows", err=True)
+        told = tenth
+
+    return tell
 
 
 @contextmanager

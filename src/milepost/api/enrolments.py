@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from litestar import Response, post
@@ -31,9 +31,9 @@ from milepost.errors import (
     Refusal,
 )
 from milepost.logs import request_id
-from milepost.rules.enrolment import Enrol, Unenrol
-
-BALANCE_MAX = 10**15
+from milepost.rules.activities import AMOUNT_LIMIT
+from milepost.rules.enrolment import BALANCE_MAX, Enrol, Unenrol
+from milepost.rules.own_target_values import exact_number, read_target_value
 
 _ALWAYS = (
     INVALID_INPUT,
@@ -43,6 +43,19 @@ _ALWAYS = (
     TARGET_NOT_FOUND,
     INVALID_USER,
 )
+
+
+# Not typed as Decimal, which takes the texts "1" and "NaN" too: the rule sees what was written.
+TargetValue = Annotated[
+    Any,
+    msgspec.Meta(
+        extra_json_schema={
+            "type": ["number", "null"],
+            "minimum": 0,
+            "exclusiveMaximum": int(AMOUNT_LIMIT),
+        }
+    ),
+]
 
 
 class EnrolBody(msgspec.Struct):
@@ -55,6 +68,12 @@ class EnrolBody(msgspec.Struct):
     """The achieved value that the cycle starts with; null keeps what was there. Milestones only."""
     resetStreakStatus: bool | None = None
     """On re-enrolment into a streak: start again from nothing."""
+    targetValue: TargetValue = None
+    """What this customer has to reach, in place of the target's value: in the cycle and all later ones.
+
+    0 is met at once. Who is enrolled already gets it too, and nothing else of the call then. Not in
+    period-agnostic windows.
+    """
 
 
 class UnenrolBody(msgspec.Struct):
@@ -66,7 +85,7 @@ class UnenrolBody(msgspec.Struct):
 EnrolBodies = Annotated[list[EnrolBody], msgspec.Meta(min_length=1, max_length=1)]
 UnenrolBodies = Annotated[list[UnenrolBody], msgspec.Meta(min_length=1, max_length=1)]
 
-_enrol_bodies = msgspec.json.Decoder(EnrolBodies)
+_enrol_bodies = msgspec.json.Decoder(EnrolBodies, float_hook=exact_number)
 _unenrol_bodies = msgspec.json.Decoder(UnenrolBodies)
 
 
@@ -85,6 +104,9 @@ async def enrol(request: ApiRequest, target_group_id: PathId, target_id: PathId)
     """Enrol or re-enrol one customer in a milestone or streak. Answers the customer's id."""
     group, target = _ids(target_group_id, target_id)
     (body,) = await wire.read_body(request, _enrol_bodies)
+    target_value = read_target_value(body.targetValue)
+    if isinstance(target_value, Refusal):
+        return wire.refuse(target_value, request.scope["path"])
     check_scope(request)
     command = Enrol(
         group,
@@ -94,6 +116,7 @@ async def enrol(request: ApiRequest, target_group_id: PathId, target_id: PathId)
         body.initialBalance,
         bool(body.resetStreakStatus),
         request_id.get(),
+        target_value,
     )
     return await _submit(request, command)
 
