@@ -16,7 +16,6 @@ from milepost.api.activity_bodies import (
     Unreadable,
     decode_activity,
     read_elements,
-    refuse_encoding,
 )
 from milepost.api.activity_results import Outcome, ResultView, record, results, submit, undone
 from milepost.api.activity_stream import LINE_BYTES_MAX, Line, Streamed
@@ -66,7 +65,7 @@ async def record_activities(request: ApiRequest) -> Response[Any]:
     """
     tenant, coalescer = caller_of(request).tenant, coalescer_of(request)
     if _is_ndjson(request):
-        refuse_encoding(request)
+        wire.refuse_encoding(request)
         folder = request.app.state.services.settings.data_dir
         return Streamed(_Stream(coalescer, tenant).answer, folder if folder.is_dir() else None)
     decoded = [decode_activity(element) for element in await read_elements(request)]

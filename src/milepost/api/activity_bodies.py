@@ -6,7 +6,6 @@ numbers. Unknown fields are ignored, and null is absent.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Literal
@@ -18,7 +17,6 @@ from milepost.api.routes import ApiRequest
 from milepost.errors import (
     BAD_REQUEST,
     INVALID_INPUT,
-    UNSUPPORTED_MEDIA_TYPE,
     Refusal,
     Refused,
 )
@@ -45,8 +43,6 @@ EXPONENT_MAX = 50
 _ABSENT = msgspec.Raw(b"null")
 _ONE = Decimal(1)
 _NAN = Decimal("NaN")
-# An escape that stands for the character NUL: its backslash is not itself escaped.
-_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 # Not typed as Decimal, which takes the texts "1" and "NaN" too: `decode_number` sees what was written.
 Amount = Annotated[Any, msgspec.Meta(extra_json_schema={"type": ["number", "null"], "minimum": 0})]
@@ -119,7 +115,7 @@ async def read_elements(request: ApiRequest) -> list[bytes]:
 
     Raises 300004, or 400 on a v2 route, for any other body; 413 for a long one.
     """
-    refuse_encoding(request)
+    wire.refuse_encoding(request)
     body = await request.body()
     try:
         return [bytes(element) for element in _elements.decode(body.decode())]
@@ -128,19 +124,12 @@ async def read_elements(request: ApiRequest) -> list[bytes]:
         raise Refused(malformed, _reason(error)) from None
 
 
-def refuse_encoding(request: ApiRequest) -> None:
-    """Raise 415 for a compressed body: its size says nothing of what it would unpack to."""
-    for name, value in request.scope["headers"]:
-        if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
-            raise Refused(UNSUPPORTED_MEDIA_TYPE)
-
-
 def decode_activity(element: bytes) -> Activity | Unreadable:
     """The activity of one JSON value, else 300004 with the reason. Bounds are the action's to check."""
     try:
         # As text, because the decoder does not look at the bytes of fields that it ignores.
         body = _activity_body.decode(element.decode())
-        if has_nul(element):
+        if wire.has_nul(element):
             # PostgreSQL takes none, and one in a batch would spoil its neighbours.
             raise Refused(INVALID_INPUT, "A text holds the character NUL.")
         return _activity(body)
@@ -148,11 +137,6 @@ def decode_activity(element: bytes) -> Activity | Unreadable:
         return Unreadable(_id(element), refused.refusal)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         return Unreadable(_id(element), Refusal(INVALID_INPUT, _reason(error)))
-
-
-def has_nul(element: bytes) -> bool:
-    """Whether a JSON text holds the character NUL, which is only possible as an escape."""
-    return b"\\u0000" in element and _NUL.search(element) is not None
 
 
 def decode_attributes(raw: msgspec.Raw, at: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import msgspec
 
 from milepost.actions.bills import SentBill
 from milepost.api import wire
-from milepost.api.activity_bodies import decode_number, exact, has_nul
+from milepost.api.activity_bodies import decode_number, exact
 from milepost.errors import BAD_REQUEST, Refusal, Refused
 from milepost.rules.activities import LINE_ITEMS_MAX
 from milepost.rules.bills import NOT_INTERESTED, BillDraft, BillLine
@@ -110,7 +110,7 @@ def sent_bill(body: TransactionBody, named: Named) -> SentBill | Refusal:
 
 def decode_bulk(element: bytes) -> tuple[BulkTransactionBody | None, SentBill | Refusal]:
     """One element of a bulk call, decoded by itself: as it was sent, and its bill or refusal."""
-    if has_nul(element):
+    if wire.has_nul(element):
         return None, Refusal(BAD_REQUEST, "A text holds the character NUL.")
     try:
         body = _bulk_body.decode(element)

@@ -135,14 +135,12 @@ def integer(text: str, name: str) -> int:
 async def read_body(request: Request[Any, Any, Any], decoder: msgspec.json.Decoder[T]) -> T:
     """The body as `decoder`'s type; raises 300004, or 400 on a v2 route, saying where it is wrong.
 
-    415 for a compressed body: the limit on its size says nothing of what it would unpack to.
+    415 for a compressed body.
     """
-    for name, value in request.scope["headers"]:
-        if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
-            raise Refused(UNSUPPORTED_MEDIA_TYPE)
+    refuse_encoding(request)
     malformed = BAD_REQUEST if is_v2(request.scope["path"]) else INVALID_INPUT
     body = await request.body()
-    if b"\\u0000" in body and _NUL.search(body):
+    if has_nul(body):
         # PostgreSQL takes none, and one in a batch would spoil its neighbours.
         raise Refused(malformed, "A text holds the character NUL.")
     try:
@@ -154,6 +152,18 @@ async def read_body(request: Request[Any, Any, Any], decoder: msgspec.json.Decod
             str(error) if isinstance(error, msgspec.ValidationError) else "The body is not JSON"
         )
         raise Refused(malformed, f"{detail}.") from None
+
+
+def refuse_encoding(request: Request[Any, Any, Any]) -> None:
+    """Raise 415 for a compressed body: its size says nothing of what it would unpack to."""
+    for name, value in request.scope["headers"]:
+        if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
+            raise Refused(UNSUPPORTED_MEDIA_TYPE)
+
+
+def has_nul(body: bytes) -> bool:
+    """Whether a JSON text holds the character NUL, which is only possible as an escape."""
+    return b"\\u0000" in body and _NUL.search(body) is not None
 
 
 def answer(data: object, *, status: int = 200, warnings: object = None) -> Response[bytes]:

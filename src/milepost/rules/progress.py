@@ -74,7 +74,7 @@ def move(book: Book, each: Move) -> None:
         each.days if each.days is not None else before.days,
     )
     unified = group.tracking_type == "UNIFIED"
-    was_met = unified and is_met(group, period, _members(book, group, period))
+    was_met = unified and is_met(group, period, members_of(book, group, period))
     granted = len(book.changes.rewards)
     put_progress(book, target.id, after)
     book.effects.append(
@@ -124,7 +124,7 @@ def set_balance(
 ) -> None:
     """Write the value that an enrolment sets, in its attempt; it may achieve the cycle at once (rule 4)."""
     unified = group.tracking_type == "UNIFIED"
-    was_met = unified and is_met(group, period, _members(book, group, period))
+    was_met = unified and is_met(group, period, members_of(book, group, period))
     put_progress(book, target.id, progress)
     if achieved(progress):
         reached(book, group, target, period, reason)
@@ -249,17 +249,21 @@ def _unify(
     book: Book, group: TargetGroup, target: Target, period: Period, *, was_met: bool
 ) -> None:
     """Note that a unified group's condition is met since the last move, or no longer."""
-    members = _members(book, group, period)
+    members = members_of(book, group, period)
     met = is_met(group, period, members)
     if met != was_met:
         what, reason = ("ACHIEVED", "UNIFIED_REACHED") if met else ("UNACHIEVED", "UNIFIED_LOST")
         note(book, group, target, period, what, reason, members=standings(group, period, members))
 
 
-def _members(book: Book, group: TargetGroup, period: Period) -> dict[int, Progress | None]:
-    return {
-        target.id: enrolment_of(book, target.id).progress.get(period.id) for target in group.targets
-    }
+def members_of(book: Book, group: TargetGroup, period: Period) -> dict[int, Progress | None]:
+    """The progress of a unified group's members in a cycle; None where the customer is not in it."""
+    found: dict[int, Progress | None] = {}
+    for target in group.targets:
+        enrolment = enrolment_of(book, target.id)
+        is_in = enrolled_in(group, enrolment, period) is not None
+        found[target.id] = enrolment.progress.get(period.id) if is_in else None
+    return found
 
 
 def _standing(target: Target, period: Period, progress: Progress) -> dict[str, object]:

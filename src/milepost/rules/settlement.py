@@ -17,7 +17,7 @@ from milepost.rules.definitions import Definitions, Period, Target, TargetGroup
 from milepost.rules.due import END, KINDS, SETTLE, Due
 from milepost.rules.effects import OwnCycleEnd, Progress, Stint
 from milepost.rules.own_cycles import own_bounds
-from milepost.rules.progress import count_points, start_of
+from milepost.rules.progress import count_points, members_of, start_of
 from milepost.rules.rewards import grant
 from milepost.rules.streak import run
 from milepost.rules.unified import is_met, standings
@@ -166,7 +166,7 @@ def _settle(book: Book, work: Work) -> None:
     ]
     details: dict[str, object] = {}
     if settled and group.tracking_type == "UNIFIED":
-        rows = {t.id: enrolment_of(book, t.id).progress.get(period.id) for t in group.targets}
+        rows = members_of(book, group, period)
         details["unified"] = is_met(group, period, rows)
         details["members"] = standings(group, period, rows)
     for target, stint in settled:

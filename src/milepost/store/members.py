@@ -201,12 +201,14 @@ async def load_members(tx: Tx, tenant: Tenant, keys: Iterable[tuple[int, int]]) 
 async def load_more_members(
     tx: Tx, tenant: Tenant, members: Members, keys: Iterable[tuple[int, int]]
 ) -> None:
-    """Add what is stored of further (customer id, target id) pairs: two statements, one round trip."""
+    """Add what is stored of further (customer id, target id) pairs: three statements, one round trip."""
     pairs = sorted(set(keys))
     stints = await ask(tx, ASK_STINTS, *_columns(pairs, 2), tenant.org_id)
     progress = await ask(tx, ASK_PROGRESS, *_columns(pairs, 2), tenant.org_id)
+    levels = await ask(tx, ASK_LEVELS, *_columns(pairs, 2), tenant.org_id)
     more = read_stints(await stints.rows())
     add_progress(more, await progress.rows())
+    _add_levels(more, await levels.rows())
     members.enrolments.update(more)
 
 
