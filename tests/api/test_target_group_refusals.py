@@ -14,6 +14,7 @@ from tests.harness import Org, Service
 
 JUNE = period("june", "2026-06-01", "2026-06-30")
 JULY = period("july", "2026-07-01", "2026-07-31")
+BEST_OF_WEEK = {"windowType": "MAX", "windowTimeUnit": "WEEK", "windowValue": 1}
 
 
 def level(count: Any, **fields: Any) -> dict[str, Any]:
@@ -33,6 +34,21 @@ def of_target(**fields: Any) -> dict[str, Any]:
 def values(*sent: Any) -> dict[str, Any]:
     """A milestone whose target has these values."""
     return of_target(defaultValues=[{"defaultValue": value} for value in sent])
+
+
+def of_currency(**info: Any) -> dict[str, Any]:
+    """A milestone on an alternate currency."""
+    return of_target(targetEntity="ALTERNATE_CURRENCIES", targetType="ALL", extendedFieldInfo=info)
+
+
+def of_event(**info: Any) -> dict[str, Any]:
+    """A milestone that adds up an attribute of an event."""
+    return of_target(targetEntity="EVENT", targetType="EVENT_ATTRIBUTE", extendedFieldInfo=info)
+
+
+def of_filter(kind: str, ids: list[int]) -> dict[str, Any]:
+    """A milestone whose target has this filter."""
+    return of_target(filters=[{"entityType": kind, "entityIds": ids}])
 
 
 def of_unified(**fields: Any) -> dict[str, Any]:
@@ -133,6 +149,15 @@ REFUSED: list[tuple[str, dict[str, Any], int, str]] = [
         "",
     ),
     # Expressions
+    ("a currency of no program", of_currency(alternateCurrencyIdentifier="miles"), 310146, ""),
+    ("a currency of no name", of_currency(programId=469), 310147, ""),
+    ("a blank currency", of_currency(programId=469, alternateCurrencyIdentifier=" "), 310147, ""),
+    ("a sum of nothing named", of_event(), 300004, "extendedFieldInfo.name: is required"),
+    ("an average", of_event(name="km", aggregateFunction="AVG"), 300004, "aggregateFunction"),
+    ("a week's best", of_target(aggregateWindow=BEST_OF_WEEK), 300004, "windowTimeUnit"),
+    ("a filter by tills", of_filter("TILL", [1]), 300004, "filters[0].entityType"),
+    ("a filter by no store", of_filter("STORE", []), 300004, "filters[0].entityIds"),
+    ("a third level", of_filter("targetGroups", [1]), 300004, "not supported"),
     ("half an expression", of_target(expression="currentTxn.value >"), 300004, "compile"),
     ("another language", of_target(expression="SELECT 1"), 300004, "compile"),
     ("an unknown variable", of_target(expression="customer.age > 5"), 300004, "customer"),

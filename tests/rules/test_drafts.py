@@ -125,7 +125,11 @@ def target_drafts(name: str, cycles: int) -> st.SearchStrategy[TargetDraft]:
             name,
             pair[0],
             pair[1],
-            extended_field_info={"name": "km"},
+            extended_field_info={
+                "name": "km",
+                "programId": 1,
+                "alternateCurrencyIdentifier": "miles",
+            },
             milestone_triggers=some,
             default_values=tuple(default_values),
         ),

@@ -9,18 +9,10 @@ from typing import Any
 import pytest
 
 from milepost.errors import Refusal
+from milepost.rules.coverage import covers, reaches, target_value
 from milepost.rules.definitions import CYCLIC, PERIOD_AGNOSTIC
 from milepost.rules.effects import Progress
-from milepost.rules.enrolment import (
-    Enrol,
-    Unenrol,
-    apply,
-    choose_cycle,
-    covers,
-    find,
-    reaches,
-    target_value,
-)
+from milepost.rules.enrolment import Enrol, Unenrol, apply, choose_cycle, find
 from tests.rules.samples import (
     BADGE,
     CUSTOMER,
@@ -313,10 +305,8 @@ def test_a_balance_at_or_above_the_target_value_achieves_the_cycle_at_once(
 ) -> None:
     story = Story(milestone(), day(3))
     story.enrol("c1", balance)
-    row = story.row("c1")
-    assert row == Progress(
-        story.group.periods[0].id, 1, Decimal(balance), day(3) if achieved else None
-    )
+    at, rewarded = (day(3), 1) if achieved else (None, None)
+    assert story.row("c1") == Progress(701, 1, Decimal(balance), at, rewarded)
     assert story.reasons[1:] == (
         ["INITIAL_BALANCE", "ACHIEVED_BY_BALANCE", "ACHIEVED_BY_BALANCE"] if achieved else []
     )

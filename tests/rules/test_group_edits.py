@@ -56,6 +56,7 @@ from tests.rules.drafts import (
 
 AUGUST = PeriodDraft("August", "2031-08-01", "2031-08-31")
 APRIL = PeriodDraft("April", "2031-04-01", "2031-04-30")
+ZONE_7 = ({"entityType": "ZONE", "entityIds": [7]},)
 HALF = TriggerDraft("Half way", "PERCENTAGE", Decimal(50))
 # BOB edits on 10 June: May has ended, June is running, July has not started.
 
@@ -530,7 +531,7 @@ def test_a_target_is_changed_in_what_is_sent_and_in_nothing_else() -> None:
                 active=False,
                 expression="currentTxn.value > 5",
                 expression_json="{}",
-                filters=({"entityType": "ZONE"},),
+                filters=ZONE_7,
                 enrolment_method="TRANSACTION",
                 rewards=(POINTS,),
                 default_values=values(5),
@@ -540,7 +541,7 @@ def test_a_target_is_changed_in_what_is_sent_and_in_nothing_else() -> None:
     made = after.targets[0]
     assert (made.id, made.name, made.target_type) == (before.id, "Shop", "COUNT")
     assert (made.description, made.active, made.expression_json) == ("New", False, "{}")
-    assert (made.filters, made.enrolment_method) == (({"entityType": "ZONE"},), "TRANSACTION")
+    assert (made.filters, made.enrolment_method) == (ZONE_7, "TRANSACTION")
     assert made.rewards == (POINTS,)
     assert amounts(after) == [5, 5, 5]
     assert {value.id for value in made.values.values()} == {
@@ -636,14 +637,21 @@ def test_of_a_streaks_target_expression_filters_values_rewards_and_active_change
         group,
         expression="false",
         expression_json="{}",
-        filters=({},),
+        filters=ZONE_7,
         default_values=values(1, 2, 3),
         rewards=(POINTS,),
         active=False,
     )
-    assert (made.expression, made.expression_json, made.filters) == ("false", "{}", ({},))
+    assert (made.expression, made.expression_json, made.filters) == ("false", "{}", ZONE_7)
     assert (made.rewards, made.active) == ((POINTS,), False)
     assert sorted(value.value for value in made.values.values()) == [1, 2, 3]
+
+
+def test_a_new_expression_sent_alone_leaves_no_tree_of_the_old_one() -> None:
+    group = defined(milestone(targets=(target(expression="true", expression_json="{}"),)))
+    assert changed(group, expression="true", description="New").expression_json == "{}"
+    assert changed(group, expression="currentTxn.value > 5").expression_json is None
+    assert changed(group, expression="false", expression_json="[]").expression_json == "[]"
 
 
 def test_a_sub_target_keeps_its_kind_and_changes_its_amount() -> None:

@@ -52,6 +52,8 @@ from tests.rules.drafts import (
     values,
 )
 
+INFO = {"name": "km", "programId": 469, "alternateCurrencyIdentifier": "miles"}
+
 
 def days(how_many: int) -> tuple[PeriodDraft, ...]:
     return tuple(
@@ -501,9 +503,7 @@ def test_every_entity_takes_its_target_types_and_no_other() -> None:
     }  # fmt: skip
     for entity in TARGET_TYPES:
         for kind in every_type:
-            draft = target(
-                target_entity=entity, target_type=kind, extended_field_info={"name": "km"}
-            )
+            draft = target(target_entity=entity, target_type=kind, extended_field_info=INFO)
             result = define(milestone(targets=(draft,)))
             if (entity, kind) in documented:
                 assert accepted(result).targets[0].target_entity == entity

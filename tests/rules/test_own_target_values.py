@@ -241,7 +241,9 @@ def test_a_streaks_reset_keeps_it_in_the_new_attempt() -> None:
     assert own_values(story) == {"c1": "400", "c2": "400"}
     story.unenrol()
     assert enrol(story, "400", reset=True) == 0
-    assert [story.attempt(name) for name in ("c1", "c2")] == [3, 3]
+    assert own_values(story) == {"c1": "400", "c2": "400"}
+    # The upcoming one asks for it already: its new attempt begins with what counts in it.
+    assert [story.attempt(name) for name in ("c1", "c2")] == [3, 1]
 
 
 def test_customers_own_cycles_get_it_as_far_as_they_have_not_ended() -> None:
@@ -282,7 +284,7 @@ def test_a_target_value_loads_what_an_achievement_may_move() -> None:
 
 
 @pytest.mark.parametrize(
-    "sent", [True, "1", [1], -1, Decimal("NaN"), Decimal("Infinity"), 10**15, Decimal("1e-13")]
+    "sent", [True, "1", [1], -1, Decimal("NaN"), Decimal("Infinity"), 10**15, Decimal("1e-21")]
 )
 def test_what_is_no_exact_number_in_bounds_is_300004(sent: object) -> None:
     assert isinstance(read_target_value(sent), Refusal)

@@ -107,7 +107,9 @@ def test_every_enrolled_customer_is_settled_achieved_or_not() -> None:
     assert settled.details == {"attempt": 1, "value": "999", "targetValue": "1000"}
 
 
-def test_a_value_that_a_lowered_target_value_now_asks_for_is_achieved_and_paid_at_settlement() -> None:
+def test_a_value_that_a_lowered_target_value_now_asks_for_is_achieved_and_paid_at_settlement() -> (
+    None
+):
     story = enrolled(pays_at_the_end())
     story.collect("c1", 600)
     story.edit(pays_at_the_end(asked=500))

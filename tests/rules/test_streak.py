@@ -8,8 +8,8 @@ from decimal import Decimal
 
 import pytest
 
+from milepost.rules.coverage import Enrolment
 from milepost.rules.effects import Progress, Stint
-from milepost.rules.enrolment import Enrolment
 from milepost.rules.streak import Run, level_views, run
 from tests.rules.samples import CUSTOMER, TARGET, TICK, Story, day, streak, with_periods
 

@@ -35,6 +35,29 @@ def other(world: World) -> World:
             "INSERT INTO rewards VALUES (%(org)s, 7, 1, 1, 1, 1, NULL, 1, 0, 'r', 'POINTS', 1, NULL, now(), "
             "'ENROLMENT')"
         )
+        org.run("INSERT INTO passes VALUES (%(org)s, %(group)s + 1, 'START', now(), 1)")
+        org.run(
+            "INSERT INTO event_definitions VALUES (%(org)s, 'runLogged', '', '[]', '[]', now(), 1)"
+        )
+        org.run("INSERT INTO cycle_ends VALUES (%(org)s, 7, 1, 1, now())")
+        org.run("INSERT INTO level_achievements VALUES (%(org)s, 7, 1, 1, 1, 1, now())")
+        org.run(
+            "INSERT INTO activities (org_id, customer_id, activity_id, type, occurred_at, event_name, "
+            "net_amount, gross_amount, version, ordinal) "
+            "VALUES (%(org)s, 7, 'a', 'EVENT', now(), 'e', 0, 0, 1, 0)"
+        )
+        org.run(
+            "INSERT INTO imports (org_id, kind, digest, holder, started_at) "
+            "VALUES (%(org)s, 'customers', 'd', 'h', now())"
+        )
+        org.run(
+            "INSERT INTO import_results SELECT org_id, import_id, 1, 1, 1, '' FROM imports "
+            "WHERE org_id = %(org)s"
+        )
+        org.run(
+            "INSERT INTO simulations (org_id, status, definition, starts_at, ends_at, created_at, "
+            "created_by) VALUES (%(org)s, 'DONE', '{}', now(), now(), now(), 1)"
+        )
         org.run(
             "INSERT INTO streak_levels VALUES (%(org)s, %(group)s, 1, 'l', 'l', 1, '[]', now(), 1, now(), 1)"
         )
