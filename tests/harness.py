@@ -12,7 +12,11 @@ from typing import Any, Self
 import httpx
 import psycopg
 
-from milepost.server import answer, asyncio_run
+from milepost.actions.rebuild import rebuild
+from milepost.child import asyncio_run
+from milepost.database import database
+from milepost.runner import Runner
+from milepost.server import answer
 from milepost.settings import Settings
 
 ADMIN_TOKEN = "token-of-the-tests"
@@ -162,3 +166,19 @@ def contents(database_url: str) -> dict[str, tuple[int, str]]:
             for (table,) in tables
         )
         return {name: (rows, hashed) for name, rows, hashed in connection.execute(query.encode())}
+
+
+def assert_rebuilt(database_url: str) -> None:
+    """Fail if anything stored is not what the journal comes to: `milepost rebuild --check` (house law 5)."""
+    lines: list[str] = []
+
+    async def check() -> None:
+        runner = Runner(database(database_url, Settings()))
+        await runner.database.open()
+        try:
+            await rebuild(runner, lines.append, repair=False)
+        finally:
+            await runner.database.close()
+
+    asyncio.run(check())
+    assert lines == []

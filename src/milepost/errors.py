@@ -15,8 +15,8 @@ class Error:
 
     `code` is the number on the wire, unique in the catalogue; `message` its text; `status` the HTTP
     status of a single (non-bulk) answer; `family` where it belongs: "target", "customer",
-    "operator" or "transport". `when` is the sentence for the documentation. `{0}` in the message
-    stands for the `subject` of the refusal.
+    "transaction", "operator" or "transport". `when` is the sentence for the documentation. `{0}` in
+    the message stands for the `subject` of the refusal.
     """
 
     code: int
@@ -207,6 +207,27 @@ CONNECTED_ORGS_NOT_SET = Error(
 INVALID_NAME_TYPE = Error(
     310145, "Invalid key is passed", 400, "target", "isValidName with an unknown type"
 )
+NO_USER_TARGET = Error(
+    310149,
+    "No record found in user target for given UserId and TargetId",
+    400,
+    "target",
+    "the events of a target that the customer was never enrolled in",
+)
+INVALID_PROGRAM = Error(
+    310146,
+    "Invalid program id",
+    400,
+    "target",
+    "a target on ALTERNATE_CURRENCIES whose extendedFieldInfo has no integer programId",
+)
+INVALID_CURRENCY = Error(
+    310147,
+    "Invalid or null Alternate Currency Identifier for target rule",
+    400,
+    "target",
+    "a target on ALTERNATE_CURRENCIES whose extendedFieldInfo has no alternateCurrencyIdentifier",
+)
 
 # Customers (domain/promotions-and-platform.md §5).
 SOURCE_MISSING = Error(8001, "Source is required", 400, "customer", "a look-up without a source")
@@ -251,6 +272,83 @@ CUSTOMERS_COMBINED = Notice(
     "customer",
     "an identifier was known in another source, and the profile joined its customer",
 )
+# Transactions (domain/promotions-and-platform.md §6.1, §6.3). Only the first message is published.
+BILL_NUMBER_TAKEN = Error(
+    604,
+    "Duplicate transaction number",
+    400,
+    "transaction",
+    "the customer has a bill of that number, or just this return of it",
+)
+RETURN_BEFORE_SALE = Error(
+    624,
+    "Return date is before the transaction date",
+    400,
+    "transaction",
+    "the return is dated before its bill",
+)
+PARENT_BILL_MISSING = Error(
+    625,
+    "Transaction to be returned is not found",
+    400,
+    "transaction",
+    "a return names no bill of the customer",
+)
+QUANTITY_TOO_HIGH = Error(
+    626,
+    "Returned quantity is more than the purchased quantity",
+    400,
+    "transaction",
+    "more of an item is returned than is left of it",
+)
+RETURN_TYPE_INVALID = Error(
+    628, "Return type is invalid", 400, "transaction", "a return whose returnType is unknown"
+)
+RETURN_AMOUNT_TOO_HIGH = Error(
+    630,
+    "Return amount is more than the transaction amount",
+    400,
+    "transaction",
+    "more is returned than is left of the bill",
+)
+AMOUNT_RETURN_AFTER_LINES = Error(
+    632,
+    "Amount cannot be returned, line items of the transaction are returned",
+    400,
+    "transaction",
+    "an AMOUNT return of a bill of which line items were returned",
+)
+BILL_RETURNED = Error(
+    633, "Transaction is already returned", 400, "transaction", "nothing is left of the bill"
+)
+LINE_RETURN_AFTER_AMOUNT = Error(
+    638,
+    "Line items cannot be returned, an amount of the transaction is returned",
+    400,
+    "transaction",
+    "a LINE_ITEM return of a bill of which an amount was returned",
+)
+FULL_RETURN_AFTER_PARTIAL = Error(
+    639,
+    "Full return is not possible, the transaction is partially returned",
+    400,
+    "transaction",
+    "a FULL return of a bill of which something was returned",
+)
+LINE_INVALID = Error(
+    660,
+    "Line item is invalid",
+    400,
+    "transaction",
+    "a line without itemCode, a returned one without quantity, or a LINE_ITEM return without lines",
+)
+LINE_NOT_ON_BILL = Error(
+    687,
+    "No matching line item found in the transaction",
+    400,
+    "transaction",
+    "an item is returned that the bill does not have",
+)
 
 
 CATALOGUE: tuple[Error, ...] = tuple(
@@ -264,6 +362,7 @@ _FAMILIES = {
     "transport": "Transport: every route",
     "target": "Targets: milestones and streaks",
     "customer": "Customers",
+    "transaction": "Transactions",
 }
 
 

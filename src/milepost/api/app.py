@@ -13,15 +13,21 @@ from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp
 
 from milepost.api import (
+    activities,
+    behavioural_events,
     customer_records,
     customers,
     enrolments,
     health,
     milestones,
+    notifications,
     openapi,
     operator,
     sandbox_clock,
+    simulations,
     target_groups,
+    tracked_events,
+    transactions,
     users,
     wire,
 )
@@ -58,6 +64,12 @@ ROUTES = (
     *sandbox_clock.ROUTES,
     *users.ROUTES,
     *customer_records.ROUTES,
+    *tracked_events.ROUTES,
+    *notifications.ROUTES,
+    *activities.ROUTES,
+    *transactions.ROUTES,
+    *behavioural_events.ROUTES,
+    *simulations.ROUTES,
 )
 
 CLOSE_SECONDS = 1.0

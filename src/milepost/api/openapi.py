@@ -36,6 +36,7 @@ from milepost.errors import (
 
 _TRANSPORT = (UNAVAILABLE,)
 _GUARDED = (UNAUTHENTICATED, FORBIDDEN)
+_NDJSON = "application/x-ndjson"
 _SCHEMA_REF = "#/components/schemas/{name}"
 _PARAMETER = re.compile(r"\{(\w+)(?::\w+)?\}")
 
@@ -45,7 +46,9 @@ def document(app: Litestar) -> dict[str, Any]:
     operations = sorted(_operations(app), key=lambda found: (found[0], found[1]))
     types = [wire.Envelope[None], wire.V2Failure]
     for _, _, handler in operations:
-        types += [kind for kind in (handler.opt["body"], handler.opt["answer"]) if kind is not None]
+        opt = handler.opt
+        kinds = (opt["body"], opt["answer"], *opt.get("lines", ()))
+        types += [kind for kind in kinds if kind is not None]
     schemas, components = _exact(msgspec.json.schema_components(types, ref_template=_SCHEMA_REF))
     schema_of = {repr(kind): schema for kind, schema in zip(types, schemas, strict=True)}
     paths: dict[str, dict[str, Any]] = {}
@@ -125,6 +128,12 @@ def _operation(
             "required": True,
             "content": {"application/json": {"schema": schema_of[repr(opt["body"])]}},
         }
+    if "lines" in opt:
+        line_sent, line_answered = opt["lines"]
+        sent = operation["requestBody"]["content"]
+        answered = operation["responses"][str(opt["answer_status"])]["content"]
+        sent[_NDJSON] = {"schema": schema_of[repr(line_sent)]}
+        answered[_NDJSON] = {"schema": schema_of[repr(line_answered)]}
     return operation
 
 

@@ -81,7 +81,7 @@ _OF_TARGETS = (
     INVALID_ENTITY_AND_TYPE,
     EXTENDED_FIELD_INFO_MISSING,
 )
-_OF_GROUPS = (
+OF_GROUPS = (
     *_OF_TARGETS,
     TARGET_GROUP_NAME_TAKEN,
     LEADERBOARD_WINDOW_UNSUPPORTED,
@@ -116,7 +116,7 @@ T = TypeVar("T")
         body=GroupBody,
         answer=wire.Envelope[GroupView],
         status=201,
-        errors=(*_ALWAYS, *_OF_GROUPS),
+        errors=(*_ALWAYS, *OF_GROUPS),
     ),
 )
 async def create_target_group(request: ApiRequest) -> Response[bytes]:
@@ -176,7 +176,7 @@ async def read_target_group(request: ApiRequest, target_group_id: PathId) -> Res
         "WRITE",
         body=GroupBody,
         answer=wire.Envelope[GroupView],
-        errors=(*_OF_A_GROUP, *_OF_GROUPS, TARGET_NOT_FOUND, TARGET_PERIOD_NOT_FOUND),
+        errors=(*_OF_A_GROUP, *OF_GROUPS, TARGET_NOT_FOUND, TARGET_PERIOD_NOT_FOUND),
     ),
 )
 async def edit_target_group(request: ApiRequest, target_group_id: PathId) -> Response[bytes]:
