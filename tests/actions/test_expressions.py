@@ -45,7 +45,7 @@ def failure(expression: str, activity: Activity, line: LineItem | None = None) -
     result = evaluate(expression, activity, line)
     assert isinstance(result, Refusal)
     assert result.error is INVALID_INPUT
-    return result.detail.removeprefix("an expression fails: ")
+    return result.detail.removeprefix("An expression fails: ")
 
 
 @pytest.mark.parametrize(

@@ -501,8 +501,8 @@ FOLLOWED: dict[tuple[str, str], tuple[TargetGroup, dict[str, object], str]] = {
     ("SETTLED", "SETTLED_UNACHIEVED"): (
         milestone(),
         {"attempt": 1, "value": "300", "targetValue": "1000"},
-        ("Cycle c1 (1 Jun 2026 – 10 Jun 2026) of 'Spend 1000' was settled at 300 of 1000: not achieved, 700 "
-        "were missing."),
+        ("Cycle c1 (1 Jun 2026 – 10 Jun 2026) of 'Spend 1000' was settled at 300 of 1000: not achieved, "
+        "short by 700."),
     ),
 }  # fmt: skip
 

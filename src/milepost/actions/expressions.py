@@ -439,4 +439,4 @@ def _uncompiled(reason: str) -> Refusal:
 
 
 def _failed(reason: str) -> Refusal:
-    return Refusal(INVALID_INPUT, f"an expression fails: {reason}.")
+    return Refusal(INVALID_INPUT, f"An expression fails: {reason}.")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import date
 
 from milepost.rules.activities import EVENT, RETURN
-from milepost.rules.definitions import CYCLIC, Target
+from milepost.rules.definitions import CYCLIC, PERIOD_AGNOSTIC, Target
 from milepost.rules.effects import Effect
 from milepost.rules.matching import daily_window
 from milepost.rules.scene import Scene, day, first_date, last_date, plain
@@ -141,6 +141,8 @@ def _cycle_inactive(scene: Scene) -> str:
 
 
 def _cycle_closed(scene: Scene) -> str:
+    if scene.group is not None and scene.group.evaluation_type == PERIOD_AGNOSTIC:
+        return "the cycle had closed when it was achieved, and stays as it was"
     came = f"it arrived on {first_date(scene.at, scene.zone)}, after the cycle had closed"
     group, period = scene.group, scene.period
     if group is None or period is None or not group.is_fixed:

@@ -14,7 +14,14 @@ from zoneinfo import ZoneInfo
 
 from milepost.rules.activities import EVENT, RETURN
 from milepost.rules.calendar import local_date, local_midnight
-from milepost.rules.definitions import Definitions, Period, StreakLevel, Target, TargetGroup
+from milepost.rules.definitions import (
+    PERIOD_AGNOSTIC,
+    Definitions,
+    Period,
+    StreakLevel,
+    Target,
+    TargetGroup,
+)
 from milepost.rules.effects import Effect, Entry
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -82,6 +89,7 @@ class Scene:
         return (
             self.group is not None
             and not self.group.is_streak
+            and self.group.evaluation_type != PERIOD_AGNOSTIC  # it ends with its achievement
             and self.group.reward_allocation == "PERIOD_END"
         )
 

@@ -292,7 +292,7 @@ def _settled_achieved(scene: Scene) -> str:
 
 def _settled_unachieved(scene: Scene) -> str:
     value, asked = scene.value, scene.asked
-    missing = f", {plain(asked - value)} were missing" if value is not None and asked else ""
+    missing = f", short by {plain(asked - value)}" if value is not None and asked else ""
     at = f" at {scene.standing}" if scene.standing else ""
     return f"{_capital(scene.cycle)} of {scene.name} was settled{at}: not achieved{missing}."
 

@@ -233,7 +233,8 @@ def _settle_cycle(
     stored = enrolment_of(book, target.id).progress.get(period.id)
     progress = start_of(group, stored, stint, period)
     asked = target_value(target, period, progress)
-    if not group.is_streak and not achieved(progress) and progress.value >= asked:
+    can_achieve = not group.is_streak and group.tracking_type != "CAPPING"
+    if can_achieve and not achieved(progress) and progress.value >= asked:
         # The target value was lowered after the last activity; what is settled goes by today's.
         progress = replace(progress, achieved_at=book.now)
         put_progress(book, target.id, progress)
