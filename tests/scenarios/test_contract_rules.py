@@ -66,10 +66,10 @@ def test_rule_1_who_is_enrolled_from_a_later_cycle_and_names_an_earlier_one_is_e
     ]
 
 
-@pytest.mark.parametrize("name", ["c9", "C3", "c3 ", " c3", "ABC", "c3\n", "ｃ3"])
-def test_rule_1_names_match_exactly_and_an_unknown_one_is_310019(org: Org, name: str) -> None:
+def test_rule_1_names_match_exactly_and_an_unknown_one_is_310019(org: Org) -> None:
     abc, ann = define_milestone(org), org.register()
-    assert abc.enrol(ann, name) == PERIOD_NOT_FOUND
+    for name in ("c9", "C3", "c3 ", " c3", "ABC", "c3\n", "ｃ3"):
+        assert abc.enrol(ann, name) == PERIOD_NOT_FOUND
     assert abc.covered(ann) == []
     assert abc.journal(ann) == []
 
@@ -91,10 +91,10 @@ def test_rule_1_a_name_in_another_script_is_a_name_like_any_other(org: Org) -> N
     assert abc.covered(ann) == [summer["refCode"]]
 
 
-@pytest.mark.parametrize("balance", [-1, 10**15 + 1, 10**30, 1.5, "100", True, [100]], ids=repr)
-def test_rule_4_a_balance_is_an_integer_from_0_to_10_to_the_15(org: Org, balance: object) -> None:
+def test_rule_4_a_balance_is_an_integer_from_0_to_10_to_the_15(org: Org) -> None:
     abc, ann = define_milestone(org), org.register()
-    assert abc.enrol(ann, "c1", initialBalance=balance) == INVALID_INPUT
+    for balance in (-1, 10**15 + 1, 10**30, 1.5, "100", True, [100]):
+        assert abc.enrol(ann, "c1", initialBalance=balance) == INVALID_INPUT
     assert abc.covered(ann) == []
 
 
@@ -120,13 +120,7 @@ def test_rule_4_at_or_above_the_target_value_the_cycle_is_achieved_at_once_even_
 
 def test_rule_4_each_cycle_is_measured_by_its_own_target_value(org: Org) -> None:
     values = [{"defaultValue": value} for value in (100, 200, "300.5", 400, 500)]
-    target = {
-        "name": "Rising",
-        "targetEntity": "TRANSACTION",
-        "targetType": "SALES",
-        "defaultValues": values,
-    }
-    abc = define_milestone(org, targets=[target])
+    abc = define_milestone(org, target={"defaultValues": values})
     for customer, balance, achieved in ((11, 300, []), (12, 301, ["c3"])):
         org.register(customer)
         assert abc.enrol(customer, "c3", initialBalance=balance) == ACCEPTED

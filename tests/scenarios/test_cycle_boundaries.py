@@ -12,6 +12,7 @@ from tests.scenarios.vocabulary import (
     NOT_ENROLLED,
     PERIOD_NOT_FOUND,
     Challenge,
+    before,
     days,
     define_milestone,
 )
@@ -81,7 +82,7 @@ def test_who_enrols_a_millisecond_before_a_days_end_is_in_it_and_who_enrols_at_i
 def test_a_generated_day_ends_at_the_next_local_midnight_whenever_it_began(
     service: Service, zone: str, on: date, starts: str, ends: str, hours: float
 ) -> None:
-    began = instant(starts) + timedelta(hours=11)
+    began = datetime.fromisoformat(starts) + timedelta(hours=11)
     org = service.new_org(now=began.isoformat(), timeZone=zone)
     abc = define_milestone(org, frequencyType="DAILY", frequency=1, recurringCycles=2)
     first, second = abc.periods
@@ -129,15 +130,6 @@ def test_an_end_is_inclusive_at_the_precision_it_is_written_with(org: Org) -> No
         assert current(abc, ann) == [following]
 
 
-def before(text: str) -> str:
-    """One millisecond before an instant."""
-    return (instant(text) - timedelta(milliseconds=1)).isoformat()
-
-
-def instant(text: str) -> datetime:
-    return datetime.fromisoformat(text)
-
-
 def current(abc: Challenge, customer: int) -> list[str]:
     """The name of the running cycle, if one runs."""
     return [row["periodRefCode"] for row in abc.rows(customer) if row["currentPeriod"]]
@@ -146,4 +138,4 @@ def current(abc: Challenge, customer: int) -> list[str]:
 def length_hours(abc: Challenge, customer: int) -> float:
     """The length of c1, from the bounds that the customer's view shows."""
     first, second, _ = (row["periodStartDateWithTimeStamp"] for row in abc.rows(customer))
-    return (instant(second) - instant(first)) / timedelta(hours=1)
+    return (datetime.fromisoformat(second) - datetime.fromisoformat(first)) / timedelta(hours=1)

@@ -8,9 +8,11 @@ from tests.scenarios.vocabulary import (
     GROUP_NOT_FOUND,
     INVALID_USER,
     NOT_ENROLLED,
+    SALES,
     TARGET_NOT_FOUND,
-    data,
+    define_group,
     define_milestone,
+    months,
     names,
     outcome,
 )
@@ -87,23 +89,12 @@ def test_a_child_goes_by_its_parents_clock(service: Service, org: Org) -> None:
 
 
 def test_in_a_unified_group_each_target_has_members_of_its_own(org: Org) -> None:
-    targets = [
-        {
-            "name": f"Half {n}",
-            "targetEntity": "TRANSACTION",
-            "targetType": "SALES",
-            "defaultValues": [{"defaultValue": 100}],
-        }
-        for n in (1, 2)
-    ]
-    first = define_milestone(org, trackingType="UNIFIED", combinationType="ALL", targets=targets)
-    groups = data(org.get("/v3/targetGroups"))
-    (second_id,) = (each["id"] for each in groups[0]["targets"] if each["id"] != first.target_id)
+    first, second = define_group(
+        org, 100, SALES, SALES, trackingType="UNIFIED", combinationType="ALL", periods=months(5)
+    )
     ann = org.register()
     assert first.enrol(ann, "c2") == ACCEPTED
-    assert outcome(org.enrol(first.group_id, second_id, ann, periodName="c1"), ann) == ACCEPTED
+    assert second.enrol(ann, "c1") == ACCEPTED
     assert first.covered(ann) == names(2, 5)
     assert first.unenrol(ann) == ACCEPTED
-    query = {"includeInactive": "true", "targetRuleId": str(second_id)}
-    (group,) = data(org.get(f"/v3/users/{ann}/targetGroups", params=query))["targetGroups"]
-    assert all(row["targetId"] is not None for row in group["targets"])
+    assert second.covered(ann) == names(1, 5)

@@ -17,7 +17,6 @@ from tests.scenarios.vocabulary import (
     NOT_ENROLLED,
     PERIOD_NOT_FOUND,
     define_streak,
-    met,
     names,
 )
 
@@ -47,11 +46,11 @@ def test_sub_case_6_point_2_the_initial_balance_is_not_applicable(org: Org) -> N
     "reset", [{"resetStreakStatus": False}, {}, {"resetStreakStatus": None}], ids=str
 )
 def test_sub_case_6_point_3_1_re_enrolled_without_reset_l1_and_l2_stay_and_l3_is_next(
-    org: Org, database_url: str, reset: dict[str, Any]
+    org: Org, reset: dict[str, Any]
 ) -> None:
     streak, ann = define_streak(org, levels=(2, 4, 6, 8)), org.register()
     assert streak.enrol(ann) == ACCEPTED
-    met(database_url, streak, ann, names(1, 4), ["l1", "l2"])
+    streak.meet(ann, names(1, 4))
     org.move_clock("2026-06-05T12:00:00Z")
     achieved = {"l1": "ACHIEVED", "l2": "ACHIEVED", "l3": "INPROGRESS", "l4": "INPROGRESS"}
     assert streak.levels(ann) == achieved
@@ -63,17 +62,17 @@ def test_sub_case_6_point_3_1_re_enrolled_without_reset_l1_and_l2_stay_and_l3_is
     assert streak.counter(ann) == 4
     assert [reward for reward, _, _ in streak.rewards(ann)] == BENEFITS
     # Two more cycles make six, the count of l3.
-    met(database_url, streak, ann, ["c10", "c11"], ["l3"])
+    streak.meet(ann, ["c10", "c11"])
     assert streak.counter(ann) == 6
     assert streak.levels(ann)["l3"] == "ACHIEVED"
 
 
 def test_sub_case_6_point_3_2_re_enrolled_with_reset_l1_and_l2_must_be_achieved_again(
-    org: Org, database_url: str
+    org: Org,
 ) -> None:
     streak, ann = define_streak(org, levels=(2, 4, 6, 8)), org.register()
     assert streak.enrol(ann) == ACCEPTED
-    met(database_url, streak, ann, names(1, 4), ["l1", "l2"])
+    streak.meet(ann, names(1, 4))
     org.move_clock("2026-06-05T12:00:00Z")
     assert streak.unenrol(ann) == ACCEPTED
     assert streak.enrol(ann, resetStreakStatus=True) == ACCEPTED
@@ -87,13 +86,11 @@ def test_sub_case_6_point_3_2_re_enrolled_with_reset_l1_and_l2_must_be_achieved_
     )
 
 
-def test_sub_case_6_point_3_3_the_same_streak_can_be_run_again_and_again(
-    org: Org, database_url: str
-) -> None:
+def test_sub_case_6_point_3_3_the_same_streak_can_be_run_again_and_again(org: Org) -> None:
     streak, ann = define_streak(org, levels=(2, 4, 6, 8)), org.register()
     assert streak.enrol(ann) == ACCEPTED
     for attempt, cycles in enumerate((names(1, 4), names(5, 8), names(9, 12)), start=1):
-        met(database_url, streak, ann, cycles, ["l1", "l2"])
+        streak.meet(ann, cycles)
         assert streak.counter(ann) == 4
         assert len(streak.rewards(ann)) == 2 * attempt
         assert streak.rewards(ann)[-1] == ("Benefit of l2", cycles[-1], attempt)
@@ -103,12 +100,10 @@ def test_sub_case_6_point_3_3_the_same_streak_can_be_run_again_and_again(
         assert streak.counter(ann) == 0
 
 
-def test_unenrol_case_2_sub_case_1_unenrolled_in_the_13th_cycle_of_30(
-    org: Org, database_url: str
-) -> None:
+def test_unenrol_case_2_sub_case_1_unenrolled_in_the_13th_cycle_of_30(org: Org) -> None:
     streak, ann = define_streak(org, cycles=30, levels=(4, 8, 12)), org.register()
     assert streak.enrol(ann) == ACCEPTED
-    met(database_url, streak, ann, names(5, 12), ["l1", "l2"])
+    streak.meet(ann, names(5, 12))
     org.move_clock("2026-06-13T18:00:00Z")
     before = streak.rewards(ann)
     assert streak.unenrol(ann) == ACCEPTED
@@ -122,7 +117,7 @@ def test_unenrol_case_2_sub_case_1_unenrolled_in_the_13th_cycle_of_30(
     assert streak.enrol(ann, resetStreakStatus=True) == ACCEPTED
     assert streak.covered(ann) == names(1, 30)
     assert set(streak.levels(ann).values()) == {"INPROGRESS"}
-    met(database_url, streak, ann, names(13, 16), ["l1"])
+    streak.meet(ann, names(13, 16))
     assert streak.levels(ann) == {"l1": "ACHIEVED", "l2": "INPROGRESS", "l3": "INPROGRESS"}
     assert streak.rewards(ann)[-1] == ("Benefit of l1", "c16", 2)
 
@@ -159,33 +154,28 @@ def test_whoever_is_in_a_streak_cannot_enrol_again_whatever_is_sent(org: Org) ->
     assert streak.enrol(ann, "c9", initialBalance=5, resetStreakStatus=True) == ALREADY_ENROLLED
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
+def test_what_a_streak_ignores_must_be_of_its_type_all_the_same(org: Org) -> None:
+    streak, ann = define_streak(org), org.register()
+    wrong: list[dict[str, Any]] = [
         {"periodName": 7},
         {"initialBalance": "5"},
         {"initialBalance": -1},
         {"resetStreakStatus": "true"},
         {"resetStreakStatus": 1},
-    ],
-    ids=str,
-)
-def test_what_a_streak_ignores_must_be_of_its_type_all_the_same(
-    org: Org, fields: dict[str, Any]
-) -> None:
-    streak, ann = define_streak(org), org.register()
-    assert streak.enrol(ann, **fields) == INVALID_INPUT
+    ]
+    for fields in wrong:
+        assert streak.enrol(ann, **fields) == INVALID_INPUT
     assert streak.covered(ann) == []
 
 
 @pytest.mark.parametrize(("reset", "value"), [(False, 2), (True, 0)])
 def test_the_running_cycles_value_is_as_it_was_or_starts_at_0_after_a_reset(
-    org: Org, database_url: str, reset: bool, value: int
+    org: Org, reset: bool, value: int
 ) -> None:
     streak, ann = define_streak(org, asked=2), org.register()
     assert streak.enrol(ann) == ACCEPTED
-    met(database_url, streak, ann, ["c1"])
-    assert streak.value(ann, "c1") == 2
+    assert streak.buy(ann) == ("c1", 0, 1, False)
+    assert streak.buy(ann) == ("c1", 1, 2, True)
     assert streak.unenrol(ann) == ACCEPTED
     assert streak.enrol(ann, resetStreakStatus=reset) == ACCEPTED
     assert streak.value(ann, "c1") == value
@@ -200,13 +190,13 @@ def test_a_reset_on_a_first_enrolment_is_ignored(org: Org) -> None:
 
 
 def test_a_cycle_that_ends_unmet_breaks_a_streak_unless_it_is_a_non_continuous_one(
-    org: Org, database_url: str
+    org: Org,
 ) -> None:
     continuous, ann = define_streak(org, levels=(2, 4)), org.register()
     lenient = define_streak(org, levels=(2, 4), trackingType="NON_CONTINUOUS_STREAKS")
     for streak in (continuous, lenient):
         assert streak.enrol(ann) == ACCEPTED
-        met(database_url, streak, ann, ["c1", "c2"], ["l1"])
+    continuous.meet(ann, ["c1", "c2"])  # and the other one with it
     org.move_clock("2026-06-04T00:00:00Z")
     assert (continuous.counter(ann), lenient.counter(ann)) == (0, 2)
     assert continuous.levels(ann) == {"l1": "ACHIEVED", "l2": "DROPPED"}

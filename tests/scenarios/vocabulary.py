@@ -1,18 +1,18 @@
 """The words that the stories are told in: a milestone or a streak, and a customer's place in it.
 
-Everything goes over HTTP, but for `met`, which writes what counted activity leaves behind.
+Everything goes over HTTP.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
-import psycopg
 
 from tests.harness import Org
 
@@ -22,14 +22,34 @@ ACCEPTED = 200
 ALREADY_ENROLLED = 310119
 GROUP_NOT_FOUND = 310017
 INVALID_INPUT = 300004
+"""Also that of an activity that is rejected."""
 INVALID_USER = 310011
 NOT_ENROLLED = 310126
 PERIOD_NOT_FOUND = 310019
 TARGET_NOT_FOUND = 310018
 
+SALES = {"targetEntity": "TRANSACTION", "targetType": "SALES"}
+COUNT = {"targetEntity": "TRANSACTION", "targetType": "COUNT"}
 VOUCHER = {"name": "Voucher", "type": "COUPON", "value": 5, "reference": "SUMMER"}
 
+STARTS = "periodStartDateWithTimeStamp"
+"""Where a row of the customer's view says when its cycle begins."""
+
 _names = count(1)
+
+
+class Counted(NamedTuple):
+    """What an activity did to a target: the cycle that it counted in, and its value by that."""
+
+    cycle: str
+    before: float
+    after: float
+    achieved: bool
+
+
+Outcome = Counted | str | int
+"""Of an activity on one target: what it did there; why nothing, as a reason code; DUPLICATE; or the
+code with which it was rejected."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +71,59 @@ class Challenge:
     def unenrol(self, customer: int) -> int:
         """Unenrol; answers the outcome."""
         return outcome(self.org.unenrol(self.group_id, self.target_id, customer), customer)
+
+    def buy(
+        self, customer: int, amount: float = 1, on: str | None = None, **fields: Any
+    ) -> Outcome:
+        """A transaction, dated now unless `on` says when; `fields` are the wire's, `id` among them."""
+        return self.send(sale(customer, amount, on or self.org.now(), **fields))
+
+    def do(self, customer: int, event: str, on: str | None = None, **attributes: Any) -> Outcome:
+        """A behavioural event with its attributes."""
+        return self.send(deed(customer, event, on or self.org.now(), **attributes))
+
+    def give_back(
+        self, customer: int, sale_id: str, amount: float, on: str | None = None, **fields: Any
+    ) -> Outcome:
+        """A return of a transaction, or of a part of it."""
+        return self.send(giving_back(customer, sale_id, amount, on or self.org.now(), **fields))
+
+    def send(self, activity: Mapping[str, Any]) -> Outcome:
+        """Post one activity, and say what it did here."""
+        (result,) = post(self.org, activity)
+        return self.outcome_of(activity, result)
+
+    def outcome_of(self, activity: Mapping[str, Any], result: Mapping[str, Any]) -> Outcome:
+        """What an activity that was posted did here."""
+        if result["status"] != "ACCEPTED":
+            assert result["effects"] == []
+            return result["errors"][0]["code"] if result["errors"] else str(result["status"])
+        effects = [e for e in result["effects"] if e["targetRuleId"] == self.target_id]
+        if not effects:
+            return self.reason(int(activity["customerId"]), str(activity["id"]))
+        (effect,) = effects
+        assert effect["targetGroupId"] == self.group_id
+        return Counted(*(effect[key] for key in ("periodRefCode", "before", "after", "achieved")))
+
+    def reason(self, customer: int, activity_id: str) -> str:
+        """The reason code of what the explanation says about an activity, counted or not."""
+        (line,) = (
+            each
+            for each in self.journal(customer)
+            if each["activityId"] == activity_id and each["what"] in ("COUNTED", "NOT_COUNTED")
+        )
+        return str(line["reason"])
+
+    def meet(self, customer: int, cycles: Sequence[str]) -> None:
+        """Meet cycles, one after the other, with a purchase in each; the clock moves on with them."""
+        starts = {row["periodRefCode"]: row[STARTS] for row in self.rows(customer)}
+        now = datetime.fromisoformat(self.org.now())
+        for cycle in cycles:
+            if now < datetime.fromisoformat(starts[cycle]):
+                self.org.move_clock(starts[cycle])
+            counted = self.buy(customer)
+            assert isinstance(counted, Counted)
+            assert (counted.cycle, counted.achieved) == (cycle, True)
 
     def rows(self, customer: int) -> list[dict[str, Any]]:
         """The customer's view: every cycle, enrolled in or not, in order of time."""
@@ -142,23 +215,33 @@ def define_milestone(
     cycles: int = 5,
     asked: float = 1000,
     rewards: Sequence[Mapping[str, Any]] = (VOUCHER,),
+    target: Mapping[str, Any] | None = None,
     **group: Any,
 ) -> Challenge:
     """A milestone of months from June 2026 on, called c1, c2 …, that ask for `asked` of sales each.
 
-    `group` are the wire's fields; `periods` replaces the months, `recurringCycles` generates them.
+    `target` are the wire's fields of its target, `group` those of the group; `periods` replaces the
+    months, `recurringCycles` generates them.
     """
     if "recurringCycles" not in group:
         group.setdefault("periods", months(cycles))
-    target = {"targetEntity": "TRANSACTION", "targetType": "SALES", "rewards": list(rewards)}
-    return _define(org, asked, target, **{"trackingType": "DEFAULT", **group})
+    fields = {**SALES, "rewards": list(rewards), **(target or {})}
+    (challenge,) = define_group(org, asked, fields, **{"trackingType": "DEFAULT", **group})
+    return challenge
 
 
 def define_streak(
-    org: Org, cycles: int = 30, levels: Sequence[int] = (4, 8, 12), asked: float = 1, **group: Any
+    org: Org,
+    cycles: int = 30,
+    levels: Sequence[int] = (4, 8, 12),
+    asked: float = 1,
+    target: Mapping[str, Any] | None = None,
+    **group: Any,
 ) -> Challenge:
-    """A streak of days from 1 June 2026 on, called c1, c2 …; its levels l1, l2 … have a reward each."""
-    target = {"targetEntity": "TRANSACTION", "targetType": "COUNT"}
+    """A streak of days from 1 June 2026 on, called c1, c2 …; its levels l1, l2 … have a reward each.
+
+    A day is met by `asked` purchases, unless `target` has other fields.
+    """
     prefix = f"S{next(_names)} l"
     streaks = [
         {
@@ -169,7 +252,9 @@ def define_streak(
         for number, level in enumerate(levels, start=1)
     ]
     group.setdefault("periods", days(cycles))
-    return _define(org, asked, target, **{"trackingType": "STREAKS", "streaks": streaks, **group})
+    fields = {"trackingType": "STREAKS", "streaks": streaks, **group}
+    (challenge,) = define_group(org, asked, {**COUNT, **(target or {})}, **fields)
+    return challenge
 
 
 def months(cycles: int) -> list[dict[str, str]]:
@@ -196,30 +281,53 @@ def names(first: int, last: int) -> list[str]:
     return [f"c{number}" for number in range(first, last + 1)]
 
 
-def met(
-    database_url: str,
-    streak: Challenge,
-    customer: int,
-    cycles: Sequence[str],
-    levels: Sequence[str] = (),
-) -> None:
-    """Let the customer have met cycles of a streak, and achieved levels with the last of them.
+def before(instant: str) -> str:
+    """One millisecond before an instant."""
+    return (datetime.fromisoformat(instant) - timedelta(milliseconds=1)).isoformat()
 
-    By SQL as the owner: the rows that counted activity leaves in the current attempt.
-    """
-    periods = [streak.periods[cycle]["id"] for cycle in cycles]
-    here = {
-        "org": streak.org.id,
-        "customer": customer,
-        "group": streak.group_id,
-        "target": streak.target_id,
-        "periods": periods,
-        "last_period": periods[-1],
-        "levels": list(levels),
-    }
-    with psycopg.connect(database_url) as connection:
-        connection.execute(_MET.encode(), here)
-        connection.execute(_BENEFITS.encode(), here)
+
+def sale(customer: int, amount: float, on: str, **fields: Any) -> dict[str, Any]:
+    """A transaction of a net amount; its id is new unless given."""
+    return _activity(customer, "TRANSACTION", on, **{"netAmount": amount, **fields})
+
+
+def deed(customer: int, event: str, on: str, **attributes: Any) -> dict[str, Any]:
+    """A behavioural event with its attributes."""
+    return _activity(customer, "EVENT", on, eventName=event, attributes=attributes)
+
+
+def giving_back(
+    customer: int, sale_id: str, amount: float, on: str, **fields: Any
+) -> dict[str, Any]:
+    """A return of a net amount of a transaction."""
+    return _activity(customer, "RETURN", on, **{"returnOf": sale_id, "netAmount": amount, **fields})
+
+
+def item(sku: str, net_amount: float, quantity: float = 1, **fields: Any) -> dict[str, Any]:
+    """One line of a bill."""
+    return {"sku": sku, "quantity": quantity, "netAmount": net_amount, **fields}
+
+
+def post(org: Org, *activities: Any) -> list[dict[str, Any]]:
+    """The results of activities that are sent in one call, as a JSON array."""
+    found: list[dict[str, Any]] = data(org.post("/milepost/v1/activities", list(activities)))
+    assert len(found) == len(activities)
+    return found
+
+
+def stream(org: Org, *lines: Mapping[str, Any] | bytes | str) -> list[dict[str, Any]]:
+    """The results of lines that are sent in one call, as NDJSON: activities, or whatever is sent."""
+    body = b"\n".join(line if isinstance(line, bytes) else _line(line) for line in lines)
+    response = org.post(
+        "/milepost/v1/activities", body, headers={"Content-Type": "application/x-ndjson"}
+    )
+    assert response.status_code == 200, response.text
+    return [json.loads(line) for line in response.text.splitlines()]
+
+
+def statuses(results: Iterable[Mapping[str, Any]]) -> list[str | int]:
+    """What became of each activity: ACCEPTED, DUPLICATE, or the code with which it was rejected."""
+    return [each["errors"][0]["code"] if each["errors"] else each["status"] for each in results]
 
 
 def outcome(response: httpx.Response, customer: int) -> int:
@@ -240,38 +348,25 @@ def data(response: httpx.Response) -> Any:
     return response.json()["data"]
 
 
-def _define(org: Org, asked: float, target: dict[str, Any], **group: Any) -> Challenge:
+def define_group(
+    org: Org, asked: float, *targets: Mapping[str, Any], **group: Any
+) -> tuple[Challenge, ...]:
+    """A target group with a target for each of `targets`, which ask for `asked` unless they say."""
     name = f"ABC {next(_names)}"
-    target = {"name": name, "defaultValues": [{"defaultValue": asked}], **target}
-    made = org.define(**{"name": name, "totalPeriods": 1, "targets": [target], **group})
+    drafts = [
+        {"name": f"{name} {n}", "defaultValues": [{"defaultValue": asked}], **target}
+        for n, target in enumerate(targets, start=1)
+    ]
+    made = org.define(**{"name": name, "totalPeriods": 1, "targets": drafts, **group})
     periods = {each["refCode"]: each for each in made["periods"]}
-    return Challenge(org, made["id"], made["targets"][0]["id"], periods)
+    ids = {each["name"]: each["id"] for each in made["targets"]}
+    return tuple(Challenge(org, made["id"], ids[draft["name"]], periods) for draft in drafts)
 
 
-_ATTEMPT = """
-SELECT max(attempt) AS attempt FROM enrolments
-WHERE org_id = %(org)s AND customer_id = %(customer)s AND target_id = %(target)s
-"""
+def _activity(customer: int, kind: str, on: str, **fields: Any) -> dict[str, Any]:
+    identity = f"{kind[0].lower()}{next(_names)}"
+    return {"id": identity, "customerId": customer, "type": kind, "occurredAt": on, **fields}
 
-_MET = f"""
-INSERT INTO progress (org_id, customer_id, target_id, period_id, attempt, value, achieved_at)
-SELECT %(org)s, %(customer)s, %(target)s, p.period_id, e.attempt, v.value, p.starts_at
-FROM target_periods p
-JOIN target_values v USING (org_id, period_id)
-CROSS JOIN ({_ATTEMPT}) e
-WHERE p.org_id = %(org)s AND v.target_id = %(target)s AND p.period_id = ANY (%(periods)s)
-ON CONFLICT (org_id, customer_id, target_id, period_id)
-DO UPDATE SET attempt = excluded.attempt, value = excluded.value, achieved_at = excluded.achieved_at
-"""
 
-_BENEFITS = f"""
-INSERT INTO rewards (org_id, customer_id, target_group_id, target_id, period_id, streak_level_id, attempt,
-    ordinal, name, type, value, granted_at, cause)
-SELECT %(org)s, %(customer)s, %(group)s, %(target)s, %(last_period)s, l.streak_level_id, e.attempt,
-    0, l.rewards -> 0 ->> 'name', 'BADGE', 1, now(), 'ACTIVITY'
-FROM streak_levels l
-CROSS JOIN ({_ATTEMPT}) e
-WHERE l.org_id = %(org)s AND l.target_group_id = %(group)s
-  AND split_part(l.name, ' ', 2) = ANY (%(levels)s)
-ORDER BY l.target_count
-"""
+def _line(line: Mapping[str, Any] | str) -> bytes:
+    return (line if isinstance(line, str) else json.dumps(line)).encode()
