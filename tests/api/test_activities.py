@@ -203,7 +203,7 @@ FIELDS: dict[str, str] = {
     "1e-999999": '"netAmount": 1e-999999',
     "an exponent that no decimal has": '"netAmount": 1e99999999999999999999',
     "5,000 digits": f'"netAmount": {"9" * 5_000}',
-    "20 decimal places": '"netAmount": 0.00000000000000000001',
+    "21 decimal places": '"netAmount": 0.000000000000000000001',
     "a gross amount below 0": '"grossAmount": -1',
     "a text as gross amount": '"grossAmount": "1"',
     "a text as store": '"storeId": "7"',

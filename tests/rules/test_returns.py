@@ -454,6 +454,18 @@ def test_appendix_b_18_line_items_are_prorated_and_february_starts_at_minus_1346
     assert [value(story, "c1"), value(story, "c2")] == [5000, exact(-1346.15)]
 
 
+def test_what_is_carried_in_proportion_is_a_share_of_the_target_value_where_more_was_added() -> (
+    None
+):
+    group = milestone(asked=5000, carry_returns_forward=True)
+    story = enrolled(with_target(group, target_entity="LINEITEM"))
+    story.record(sale("tx-1", 6500, 0, item("book", 6500)))
+    assert story.give_back("tx-1", 1750) == "CARRIED_FORWARD"
+    assert [value(story, "c1"), value(story, "c2")] == [6500, exact(-1346.15)]
+    assert story.give_back("tx-1", 4750) == "CARRIED_FORWARD"
+    assert value(story, "c2") == -5000
+
+
 def test_prorated_returns_of_a_whole_bill_take_the_whole() -> None:
     story = bought(
         "LINEITEM", "SALES", item("book", 10), item("pen", 20), net=30, expression="book"

@@ -79,9 +79,9 @@ def explain(
 ) -> list[Explanation]:
     """The entry, as loaded from the journal, in plain English; never fails on what was deleted since.
 
-    With `target_id` only what concerns that target, its unified group's lines among it. An activity
-    that the target might have counted but that arrived while the customer had never been in it is
-    told as NOT_ENROLLED, although the journal keeps no line for it. Nothing for `HIDDEN_WHATS`.
+    With `target_id` only what concerns that target; of a unified group what this member tipped. An
+    activity that the target might have counted but that arrived while the customer had never been in
+    it is told as NOT_ENROLLED, although the journal keeps no line for it. Nothing for `HIDDEN_WHATS`.
 
     `entry.details` may hold what JSON gives back: numbers, lists, and amounts as text.
     """

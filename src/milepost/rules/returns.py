@@ -131,7 +131,11 @@ def _taking(
         return "EARLIER_ATTEMPT"
     if group.is_streak and row.attempt != enrolment.attempt:
         return "EARLIER_ATTEMPT"
-    amount = _amount(target, effect, found, evaluate)
+    closed = is_over(group, cycle, row, now)
+    carried = group.carry_returns_forward and (closed or _is_rewarded(row))
+    # What a later cycle is lowered by in proportion is a share of what was asked, at most (§4.12).
+    whole = min(effect.amount, effect.target_value) if carried else effect.amount
+    amount = _amount(target, effect, whole, found, evaluate)
     if isinstance(amount, str | Refusal):
         return amount
     if effect.day is not None and row.days is not None:
@@ -139,8 +143,7 @@ def _taking(
         amount = min(amount, row.days.get(effect.day, ZERO))
         if amount <= 0:
             return "NOTHING_TO_RETURN"
-    closed = is_over(group, cycle, row, now)
-    if group.carry_returns_forward and (closed or _is_rewarded(row)):
+    if carried:
         later = _later(group, enrolment, cycle, now)
         if later is None:
             return "CYCLE_CLOSED" if closed else "ALREADY_REWARDED"
@@ -159,9 +162,12 @@ def _taking(
 
 
 def _amount(
-    target: Target, effect: Effect, found: _Return, evaluate: Evaluate
+    target: Target, effect: Effect, whole: Decimal, found: _Return, evaluate: Evaluate
 ) -> Decimal | str | Refusal:
-    """How much a return takes: never more than its transaction added and others have not taken."""
+    """How much a return takes: never more than its transaction added and others have not taken.
+
+    `whole` is what a return of the whole bill takes in proportion.
+    """
     already = sum(
         (
             -each.amount
@@ -181,14 +187,14 @@ def _amount(
         return left if found.net == found.left else "PARTLY_RETURNED"
     if found.activity.full:
         return left
-    wanted = _wanted(target, effect, found, evaluate)
+    wanted = _wanted(target, whole, found, evaluate)
     if isinstance(wanted, Refusal):
         return wanted
     return min(wanted, left) if wanted > 0 else "NOTHING_TO_RETURN"
 
 
 def _wanted(
-    target: Target, effect: Effect, found: _Return, evaluate: Evaluate
+    target: Target, whole: Decimal, found: _Return, evaluate: Evaluate
 ) -> Decimal | Refusal:
     """What the return is worth in the target's terms: its amounts, or those of its matching lines.
 
@@ -202,9 +208,7 @@ def _wanted(
         if not items and kind != "QUANTITY":
             bill = found.original.activity.net_amount
             taken = bill - found.left
-            return _share(effect.amount, taken + found.net, bill) - _share(
-                effect.amount, taken, bill
-            )
+            return _share(whole, taken + found.net, bill) - _share(whole, taken, bill)
         sold = lines_that_match(target, found.original.activity, evaluate)
         if isinstance(sold, Refusal):
             return sold
