@@ -372,6 +372,18 @@ def test_of_each_day_the_best_or_lowest_value_counts(
     assert story.value("c1") == value
 
 
+def test_a_lower_value_of_a_day_that_unachieves_a_cycle_is_told_as_such() -> None:
+    info = {"name": "km", "aggregateWindow": {"windowType": "MIN", "windowTimeUnit": "DAY"}}
+    made = target("EVENT", "EVENT_ATTRIBUTE", extended_field_info=info)
+    story = Story(replace(GROUP_OF_ONE, targets=(made,)), day(2))
+    story.enrol()
+    asked = int(made.values[story.group.periods[0].id].value)
+    story.record(event("ev-1", "runLogged", 0.1, km=asked))
+    story.record(event("ev-2", "runLogged", 0.2, km=asked - 1))
+    told = [(entry.what, entry.reason) for entry in story.journal if "ACHIEVED" in entry.what]
+    assert told == [("ACHIEVED", "REACHED"), ("UNACHIEVED", "LOWER_THAT_DAY")]
+
+
 def test_the_window_may_stand_beside_the_field_too() -> None:
     made = target(
         "EVENT",

@@ -451,6 +451,12 @@ FOLLOWED: dict[tuple[str, str], tuple[TargetGroup, dict[str, object], str]] = {
         (f"Return 'rt-1' took {CYCLE_1} of 'Spend 1000' below its target at 900 of 1000. 'Fifty', granted "
         "before, stays, and is not granted again in the same attempt."),
     ),
+    ("UNACHIEVED", "LOWER_THAT_DAY"): (
+        milestone(),
+        {"attempt": 1, "value": "900", "targetValue": "1000", "activity": "ev-1"},
+        (f"Only a day's lowest value counts, and a lower one took {CYCLE_1} of 'Spend 1000' below its target "
+        "at 900 of 1000. Nothing had been granted for it."),
+    ),
     ("UNACHIEVED", "LEVEL_LOST"): (
         streak(),
         {"attempt": 1, "level": LEVEL, "counter": 3, "kept": ["A", "B", "C"], "activity": "rt-1"},

@@ -94,7 +94,9 @@ def move(book: Book, each: Move) -> None:
         if achieved_at is not None:
             reached(book, group, target, period, "REACHED")
         else:
-            _lost(book, group, target, period)
+            # What lowers a value is a return, or a lower one of a day whose lowest value counts.
+            reason = "LOWER_THAT_DAY" if each.reason == "ADDED" else "RETURNED"
+            _lost(book, group, target, period, reason)
     if unified:
         _unify(book, group, target, period, was_met=was_met)
     book.counted.append(
@@ -186,13 +188,13 @@ def count_points(book: Book) -> None:
                 move(book, Move(group, target, cycle, points, "POINTS_GRANTED"))
 
 
-def _lost(book: Book, group: TargetGroup, target: Target, period: Period) -> None:
+def _lost(book: Book, group: TargetGroup, target: Target, period: Period, reason: str) -> None:
     """Note that a cycle is no longer achieved; what was granted for it stays (rule 11)."""
     progress = enrolment_of(book, target.id).progress[period.id]
     details = _standing(target, period, progress)
     if progress.rewarded_attempt == progress.attempt and target.rewards:
         details["kept"] = [reward.name for reward in target.rewards]
-    note(book, group, target, period, "UNACHIEVED", "RETURNED", **details)
+    note(book, group, target, period, "UNACHIEVED", reason, **details)
     if group.is_streak:
         _lose_levels(book, group, target, period, progress.attempt)
 

@@ -147,6 +147,10 @@ REASONS: Mapping[str, Reason] = {
     "UNIFIED_REACHED": Reason(
         ("ACHIEVED",), "The targets of a unified group met its condition in a cycle."
     ),
+    "LOWER_THAT_DAY": Reason(
+        ("UNACHIEVED",),
+        "Only the lowest value of a day counts, and a lower one took the cycle below its target value.",
+    ),
     "LEVEL_LOST": Reason(("UNACHIEVED",), "After a return a level's run no longer has its count."),
     "UNIFIED_LOST": Reason(
         ("UNACHIEVED",),

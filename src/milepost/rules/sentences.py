@@ -217,6 +217,14 @@ def _unachieved(scene: Scene) -> str:
     )
 
 
+def _lower_that_day(scene: Scene) -> str:
+    at = f" at {scene.standing}" if scene.standing else ""
+    return (
+        f"Only a day's lowest value counts, and a lower one took {scene.place} below its "
+        f"target{at}{scene.as_attempt}.{_kept_rewards(scene)}"
+    )
+
+
 def _level_lost(scene: Scene) -> str:
     return (
         f"After {_return(scene)} the run of {scene.name} is too short for level "
@@ -314,6 +322,7 @@ _SENTENCES: Mapping[tuple[str, str], Callable[[Scene], str]] = {
     ("ACHIEVED", "LEVEL_REACHED"): _level_reached,
     ("ACHIEVED", "UNIFIED_REACHED"): _unified_reached,
     ("UNACHIEVED", "RETURNED"): _unachieved,
+    ("UNACHIEVED", "LOWER_THAT_DAY"): _lower_that_day,
     ("UNACHIEVED", "LEVEL_LOST"): _level_lost,
     ("UNACHIEVED", "UNIFIED_LOST"): _unified_lost,
     ("BROKEN", "CYCLE_MISSED"): _broken,
