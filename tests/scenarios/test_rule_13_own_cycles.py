@@ -168,6 +168,23 @@ def test_a_period_agnostic_cycle_closes_when_it_is_achieved_and_the_next_one_ope
     assert abc.unenrol(ann) in (ACCEPTED, 310126)
 
 
+def test_an_achieved_period_agnostic_cycle_is_over_and_stays_when_the_customer_leaves(
+    org: Org,
+) -> None:
+    abc, (p1, p2, _) = agnostic(org)
+    ann = org.register()
+    assert abc.enrol(ann) == ACCEPTED
+    assert abc.buy(ann, 100) == (p1, 0, 100, True)
+    assert abc.buy(ann, 30) == (p2, 0, 30, False)
+    assert abc.unenrol(ann) == ACCEPTED
+    assert (abc.covered(ann), abc.values(ann)) == ([p1], [100, 0, 0])
+    assert abc.buy(ann, 99) == "NOT_ENROLLED"
+    assert abc.enrol(ann) == ACCEPTED
+    assert abc.buy(ann, 50) == (p2, 30, 80, False)
+    assert abc.unenrol(ann) == ACCEPTED
+    assert (abc.covered(ann), abc.values(ann)) == ([p1], [100, 0, 0])
+
+
 def test_a_return_of_what_a_period_agnostic_cycle_closed_with_changes_nothing(org: Org) -> None:
     abc, (p1, p2, _) = agnostic(org)
     ann = org.register()

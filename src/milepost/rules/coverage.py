@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
-from milepost.rules.definitions import CYCLIC, Period, Target, TargetGroup
+from milepost.rules.definitions import CYCLIC, PERIOD_AGNOSTIC, Period, Target, TargetGroup
 from milepost.rules.effects import Changes, LevelAchievement, Progress, Stint
 from milepost.rules.own_cycles import own_bounds
 
@@ -77,9 +77,16 @@ def covers(group: TargetGroup, stint: Stint, period: Period) -> bool:
 
 
 def enrolled_in(group: TargetGroup, enrolment: Enrolment, period: Period) -> Stint | None:
-    """The latest stint by which the customer is in the cycle, or None."""
+    """The latest stint by which the customer is in the cycle, or None.
+
+    A period-agnostic cycle ends with its achievement, so one that was achieved before the customer
+    left is over and was not left.
+    """
+    row = enrolment.progress.get(period.id) if group.evaluation_type == PERIOD_AGNOSTIC else None
     for stint in reversed(enrolment.stints):
         if covers(group, stint, period):
+            return stint
+        if row is not None and row.achieved_at is not None and stint.enrolled_at <= row.achieved_at:
             return stint
     return None
 

@@ -22,7 +22,7 @@ from milepost.errors import (
 )
 from milepost.rules.activities import ZERO
 from milepost.rules.book import close_book, open_book, put_stint
-from milepost.rules.coverage import Enrolment, Members, covers, target_value
+from milepost.rules.coverage import Enrolment, Members, covers, enrolled_in, target_value
 from milepost.rules.definitions import Definitions, Period, Target, TargetGroup
 from milepost.rules.effects import Entry, Progress, Stint
 from milepost.rules.own_target_values import own_value_cycles, refuse_own_value, set_own_values
@@ -301,7 +301,9 @@ def _next_number(group: TargetGroup, enrolment: Enrolment) -> int:
     if not enrolment.stints:
         return 1
     last = enrolment.stints[-1]
-    if last.left_at is not None and any(covers(group, last, period) for period in group.periods):
+    if last.left_at is not None and any(
+        enrolled_in(group, enrolment, period) is last for period in group.periods
+    ):
         return last.number + 1
     return last.number
 
