@@ -156,7 +156,7 @@ def reached(book: Book, group: TargetGroup, target: Target, period: Period, reas
     due = (
         at_once or group.evaluation_type == PERIOD_AGNOSTIC
     ) and progress.rewarded_attempt != attempt
-    details = _standing(target, period, progress)
+    details = standing(target, period, progress)
     if due:
         details["rewarded"] = True  # noted here, for there may be no reward to grant
     note(book, group, target, period, "ACHIEVED", reason, **details)
@@ -191,7 +191,7 @@ def count_points(book: Book) -> None:
 def _lost(book: Book, group: TargetGroup, target: Target, period: Period, reason: str) -> None:
     """Note that a cycle is no longer achieved; what was granted for it stays (rule 11)."""
     progress = enrolment_of(book, target.id).progress[period.id]
-    details = _standing(target, period, progress)
+    details = standing(target, period, progress)
     if progress.rewarded_attempt == progress.attempt and target.rewards:
         details["kept"] = [reward.name for reward in target.rewards]
     note(book, group, target, period, "UNACHIEVED", reason, **details)
@@ -268,7 +268,8 @@ def members_of(book: Book, group: TargetGroup, period: Period) -> dict[int, Prog
     return found
 
 
-def _standing(target: Target, period: Period, progress: Progress) -> dict[str, object]:
+def standing(target: Target, period: Period, progress: Progress) -> dict[str, object]:
+    """Where a cycle stands, as the journal keeps it."""
     return {
         "attempt": progress.attempt,
         "value": str(progress.value),

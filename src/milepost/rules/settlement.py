@@ -15,9 +15,9 @@ from milepost.rules.book import Book, close_book, enrolment_of, note, open_book,
 from milepost.rules.coverage import Enrolment, Members, achieved, enrolled_in, reaches, target_value
 from milepost.rules.definitions import Definitions, Period, Target, TargetGroup
 from milepost.rules.due import END, KINDS, SETTLE, Due
-from milepost.rules.effects import OwnCycleEnd, Progress, Stint
+from milepost.rules.effects import OwnCycleEnd, Stint
 from milepost.rules.own_cycles import own_bounds
-from milepost.rules.progress import count_points, members_of, start_of
+from milepost.rules.progress import count_points, members_of, standing, start_of
 from milepost.rules.rewards import grant
 from milepost.rules.streak import run
 from milepost.rules.unified import is_met, standings
@@ -238,8 +238,10 @@ def _settle_cycle(
         # The target value was lowered after the last activity; what is settled goes by today's.
         progress = replace(progress, achieved_at=book.now)
         put_progress(book, target.id, progress)
-        standing = _standing(target, period, progress)
-        note(book, group, target, period, "ACHIEVED", "REACHED", **standing)
+        note(
+            book, group, target, period, "ACHIEVED", "REACHED",
+            **standing(target, period, progress),
+        )  # fmt: skip
     met = achieved(progress)
     if met and not group.is_streak and progress.rewarded_attempt != progress.attempt:
         progress = replace(progress, rewarded_attempt=progress.attempt)
@@ -249,7 +251,7 @@ def _settle_cycle(
         details = {**details, **_end_of_streak(book, group, target)}
     note(
         book, group, target, period, "SETTLED", "SETTLED_ACHIEVED" if met else "SETTLED_UNACHIEVED",
-        **_standing(target, period, progress), **details,
+        **standing(target, period, progress), **details,
     )  # fmt: skip
 
 
@@ -263,7 +265,7 @@ def _start(book: Book, work: Work) -> None:
         stint = _enrolled_at(group, enrolment, period, period.starts_at)
         if stint is not None and target.active:
             progress = start_of(group, enrolment.progress.get(period.id), stint, period)
-            details = _standing(target, period, progress)
+            details = standing(target, period, progress)
             earlier = group.periods[: group.periods.index(period)]
             if not any(enrolled_in(group, enrolment, each) for each in earlier):
                 details["first"] = True
@@ -291,14 +293,6 @@ def _end_of_streak(book: Book, group: TargetGroup, target: Target) -> dict[str, 
         and known.achieved_at is not None
     ]
     return {"counter": run(group, enrolment, book.now).count, "levels": achieved_levels}
-
-
-def _standing(target: Target, period: Period, progress: Progress) -> dict[str, object]:
-    return {
-        "attempt": progress.attempt,
-        "value": str(progress.value),
-        "targetValue": str(target_value(target, period, progress)),
-    }
 
 
 _DO = {END: _end, SETTLE: _settle, "START": _start}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -27,11 +26,6 @@ def decode_details(text: str | None) -> tuple[dict[str, Any], tuple[Effect, ...]
         return {}, ()
     details: dict[str, Any] = json.loads(text, parse_float=Decimal)
     return details, tuple(_effect(row) for row in details.pop("effects", ()))
-
-
-def activity_effects(details: Mapping[str, Any]) -> tuple[Effect, ...]:
-    """The effects among the decoded details of an activity's entry."""
-    return tuple(_effect(row) for row in details.get("effects", ()))
 
 
 def _effect(row: list[Any]) -> Effect:
