@@ -199,9 +199,11 @@ def test_an_expression_that_does_not_hold_keeps_it_from_counting() -> None:
         assert counted(made, small) == "EXPRESSION_FALSE"
 
 
-def test_an_expression_that_fails_is_a_refusal() -> None:
-    assert counted(target("TRANSACTION", "SALES", expression="fails"), BILL) == FAILURE
-    assert counted(target("LINEITEM", "SALES", expression="fails"), BILL) == FAILURE
+def test_an_expression_that_fails_is_a_refusal_that_says_whose_it_is() -> None:
+    detail = f"{FAILURE.detail} It is that of target 70, 'Spend 1000'."
+    for entity in ("TRANSACTION", "LINEITEM"):
+        found = counted(target(entity, "SALES", expression="fails"), BILL)
+        assert found == replace(FAILURE, detail=detail)
 
 
 def test_a_line_item_target_counts_the_lines_for_which_the_expression_holds() -> None:

@@ -7,6 +7,7 @@ are evaluated is the caller's (`Evaluate`), for rules know no third party.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -61,7 +62,7 @@ def count(
             return "EXPRESSION_FALSE" if items else "NO_VALUE"
         items = matching
     elif target.expression != ALWAYS:
-        holds = evaluate(target.expression, activity, None)
+        holds = _holds(target, activity, None, evaluate)
         if isinstance(holds, Refusal):
             return holds
         if not holds:
@@ -85,12 +86,23 @@ def lines_that_match(
         return activity.line_items
     found = []
     for item in activity.line_items:
-        holds = evaluate(target.expression, activity, item)
+        holds = _holds(target, activity, item, evaluate)
         if isinstance(holds, Refusal):
             return holds
         if holds:
             found.append(item)
     return tuple(found)
+
+
+def _holds(
+    target: Target, activity: Activity, item: LineItem | None, evaluate: Evaluate
+) -> bool | Refusal:
+    """Whether the target's expression holds; a failure says whose it is."""
+    holds = evaluate(target.expression, activity, item)
+    if isinstance(holds, Refusal):
+        detail = f"{holds.detail} It is that of target {target.id}, '{target.name}'."
+        return replace(holds, detail=detail)
+    return holds
 
 
 def in_scope(filters: Sequence[Mapping[str, object]], activity: Activity) -> bool:
