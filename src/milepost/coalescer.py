@@ -78,13 +78,8 @@ class Coalescer:
         if self._closed or self._waiting >= self._queue_size_max:
             return [Refusal(UNAVAILABLE)] * len(commands)
         waiting = self._enqueue(action, tenant, commands)
-        try:
-            return [await each.future for each in waiting]
-        except asyncio.CancelledError:
-            # Who gave up takes back what no batch has begun: `_take` passes over what is done.
-            for each in waiting:
-                each.future.cancel()
-            raise
+        # Gathered, because to cancel that is to cancel them all at once, before a batch takes them.
+        return list(await asyncio.gather(*(each.future for each in waiting)))
 
     def _enqueue(self, action: Action[C], tenant: Tenant, commands: Sequence[C]) -> list[_Waiting]:
         loop = asyncio.get_running_loop()

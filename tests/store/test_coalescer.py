@@ -200,3 +200,20 @@ async def test_a_caller_who_goes_away_before_the_batch_begins_has_no_effect(
     assert await stays == 901
     replaced = replace(enrol(world, 900), period_name=None)
     assert await coalescer.submit(action, tenant, replaced) == 900
+
+
+async def test_a_caller_of_many_who_goes_away_takes_back_all_that_no_batch_has_begun(
+    world: World, runner: Runner, tenant: Tenant
+) -> None:
+    world.register(910, 911, 912)
+    coalescer = Coalescer(runner, Settings())
+    action = Recorded()
+    many = [enrol(world, 910), enrol(world, 911)]
+    gone = asyncio.create_task(coalescer.submit_all(action, tenant, many))
+    stays = asyncio.create_task(coalescer.submit(action, tenant, enrol(world, 912)))
+    await asyncio.sleep(0)
+    gone.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await gone
+    assert await stays == 912
+    assert await coalescer.submit_all(action, tenant, many) == [910, 911]
