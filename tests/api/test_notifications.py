@@ -171,12 +171,14 @@ def test_a_list_can_be_walked_both_ways_although_some_entries_have_no_notificati
     while page := notified(
         org, customer, f"?limit=1&after={forwards[-1]['eventLogId'] if forwards else 0}"
     ):
+        assert len({each["eventLogId"] for each in page}) == 1
         forwards += page
     assert forwards == every
     backwards: list[Any] = []
     while page := notified(
         org, customer, f"?limit=1&before={backwards[0]['eventLogId'] if backwards else 2**62}"
     ):
+        assert len({each["eventLogId"] for each in page}) == 1
         backwards = page + backwards
     assert backwards == every
     # The last two entries are the purchase and the unenrolment, which is not notified.

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from litestar import Response, get
 
 from milepost.api import wire
-from milepost.api.customer_records import page_of, page_query
+from milepost.api.customer_records import LIMIT_MAX, page_of, page_query
 from milepost.api.routes import ApiRequest, PathId, caller_of, declare, runner_of
 from milepost.api.target_group_views import View
 from milepost.database import Tenant, Tx
@@ -77,23 +76,26 @@ async def customer_notifications(request: ApiRequest, customer_id: PathId) -> Re
 async def _load(
     tx: Tx, tenant: Tenant, customer: int, page: Page, moment: Moment
 ) -> list[Notification] | None:
-    """The notifications of a page; of the next one that has any, so that nothing means the end."""
+    """The notifications of a page; of the next entries that have any, so that nothing means the end."""
+    scan = page
     while True:
-        loaded = await load_occurrences(tx, tenant, customer, page)
+        loaded = await load_occurrences(tx, tenant, customer, scan)
         if loaded is None:
             return None
         recipient, occurrences = loaded
-        found = [
-            notification
+        telling = [
+            found
             for occurrence in occurrences
-            for notification in notifications(occurrence, recipient, moment.definitions)
+            if (found := notifications(occurrence, recipient, moment.definitions))
         ]
-        if found or len(occurrences) < page.limit:
-            return found
+        if telling or len(occurrences) < scan.limit:
+            near = telling[: page.limit] if page.after is not None else telling[-page.limit :]
+            return [notification for found in near for notification in found]
+        # Long stretches that tell nothing are passed in large steps, however small the page is.
         if page.after is not None:
-            page = replace(page, after=occurrences[-1].id)
+            scan = Page(LIMIT_MAX, after=occurrences[-1].id)
         else:
-            page = replace(page, before=occurrences[0].id)
+            scan = Page(LIMIT_MAX, before=occurrences[0].id)
 
 
 ROUTES = (customer_notifications,)

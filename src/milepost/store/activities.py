@@ -13,15 +13,15 @@ from milepost.rules.returns import Received
 from milepost.store.journal import decode_details
 from milepost.store.pipeline import Reply, Rows, ask
 
-ASK_ACTIVITIES = """
+_OF_CUSTOMERS = """
 SELECT a.activity_id, a.customer_id, a.type, a.occurred_at, a.event_name, a.net_amount, a.gross_amount,
        a.store_id, a.zone_id, a.concept_id, a.line_items::text, a.attributes::text, a.return_of, a.is_full,
        j.details::text
-FROM unnest(%b::bigint[], %b::text[]) AS k (customer_id, activity_id)
+FROM unnest(%b::bigint[], %b::text[]) AS k (customer_id, named)
 CROSS JOIN LATERAL (
-    SELECT *
-    FROM activities a
-    WHERE a.org_id = %b AND a.customer_id = k.customer_id AND a.activity_id = k.activity_id OFFSET 0
+    SELECT * FROM activities a WHERE a.org_id = %b AND a.customer_id = k.customer_id
+"""
+_WITH_THEIR_LINES = """
 ) AS a
 LEFT JOIN LATERAL (
     SELECT details FROM journal j
@@ -29,22 +29,8 @@ LEFT JOIN LATERAL (
       AND j.ordinal = a.ordinal OFFSET 0
 ) AS j ON true
 """
-
-ASK_RETURNS = """
-SELECT a.activity_id, a.customer_id, a.type, a.occurred_at, a.event_name, a.net_amount, a.gross_amount,
-       a.store_id, a.zone_id, a.concept_id, a.line_items::text, a.attributes::text, a.return_of, a.is_full,
-       j.details::text
-FROM unnest(%b::bigint[], %b::text[]) AS k (customer_id, return_of)
-CROSS JOIN LATERAL (
-    SELECT *
-    FROM activities a
-    WHERE a.org_id = %b AND a.customer_id = k.customer_id AND a.return_of = k.return_of OFFSET 0
-) AS a
-LEFT JOIN LATERAL (
-    SELECT details FROM journal j
-    WHERE j.org_id = a.org_id AND j.customer_id = a.customer_id AND j.version = a.version
-      AND j.ordinal = a.ordinal OFFSET 0
-) AS j ON true
+ASK_ACTIVITIES = f"{_OF_CUSTOMERS} AND a.activity_id = k.named OFFSET 0 {_WITH_THEIR_LINES}"
+ASK_RETURNS = f"""{_OF_CUSTOMERS} AND a.return_of = k.named OFFSET 0 {_WITH_THEIR_LINES}
 ORDER BY a.customer_id, a.version, a.ordinal
 """
 
