@@ -15,7 +15,7 @@ class Error:
 
     `code` is the number on the wire, unique in the catalogue; `message` its text; `status` the HTTP
     status of a single (non-bulk) answer; `family` where it belongs: "target", "customer",
-    "transaction", "operator" or "transport". `when` is the sentence for the documentation. `{0}` in
+    "transaction", "promotion" or "transport". `when` is the sentence for the documentation. `{0}` in
     the message stands for the `subject` of the refusal.
     """
 
@@ -100,172 +100,134 @@ UNAVAILABLE = Error(
     "nothing was done, or it was done whole",
 )
 
+
+# Every business error is HTTP 400 (contract §3).
+
+
+def _target(code: int, message: str, when: str) -> Error:
+    return Error(code, message, 400, "target", when)
+
+
+def _customer(code: int, message: str, when: str) -> Error:
+    return Error(code, message, 400, "customer", when)
+
+
+def _transaction(code: int, message: str, when: str) -> Error:
+    return Error(code, message, 400, "transaction", when)
+
+
+def _promotion(code: int, message: str, when: str) -> Error:
+    return Error(code, message, 400, "promotion", when)
+
+
 # Targets: milestones and streaks (domain/milestones-and-streaks.md §5).
-INVALID_INPUT = Error(
-    300004, "Invalid input.", 400, "target", "a body, a path id or a value is malformed"
-)
-TARGET_NAME_TOO_LONG = Error(
+INVALID_INPUT = _target(300004, "Invalid input.", "a body, a path id or a value is malformed")
+TARGET_NAME_TOO_LONG = _target(
     310008,
     "Length of Target rule name cannot exceed 200",
-    400,
-    "target",
     "a target's name is longer than 200 characters",
 )
-INVALID_USER = Error(310011, "Invalid userId", 400, "target", "the customer id names nobody")
-TARGET_GROUP_NOT_FOUND = Error(
-    310017,
-    "Target group not found or deactivated",
-    400,
-    "target",
-    "the target group is unknown or inactive",
+INVALID_USER = _target(310011, "Invalid userId", "the customer id names nobody")
+TARGET_GROUP_NOT_FOUND = _target(
+    310017, "Target group not found or deactivated", "the target group is unknown or inactive"
 )
-TARGET_NOT_FOUND = Error(
-    310018,
-    "Target rule not found",
-    400,
-    "target",
-    "the target is unknown, inactive, or of another group",
+TARGET_NOT_FOUND = _target(
+    310018, "Target rule not found", "the target is unknown, inactive, or of another group"
 )
-TARGET_PERIOD_NOT_FOUND = Error(
-    310019,
-    "Target period not found",
-    400,
-    "target",
-    "the named cycle is unknown or over, or no cycle is left",
+TARGET_PERIOD_NOT_FOUND = _target(
+    310019, "Target period not found", "the named cycle is unknown or over, or no cycle is left"
 )
-INVALID_ENTITY_AND_TYPE = Error(
+INVALID_ENTITY_AND_TYPE = _target(
     310033,
     "Invalid target entity and target type combination",
-    400,
-    "target",
     "targetEntity does not go with targetType",
 )
-TARGET_GROUP_NAME_TAKEN = Error(
+TARGET_GROUP_NAME_TAKEN = _target(
     310069,
     "Target group name already exists",
-    400,
-    "target",
     "another group of the organisation has the name, in any case",
 )
-EXTENDED_FIELD_INFO_MISSING = Error(
+EXTENDED_FIELD_INFO_MISSING = _target(
     310094,
     "Target rule metadata is required in case of EXTENDED_FIELD/ALTERNATE_CURRENCIES target type",
-    400,
-    "target",
     "extendedFieldInfo is missing",
 )
-ALREADY_ENROLLED = Error(
+ALREADY_ENROLLED = _target(
     310119,
     "User already enrolled for the target.",
-    400,
-    "target",
     "the chosen cycle is already covered by the customer's enrolment",
 )
-NOT_ENROLLED = Error(
+NOT_ENROLLED = _target(
     310126,
     "User is not enrolled to this target",
-    400,
-    "target",
     "the customer was never enrolled, or has no cycle left to leave",
 )
-INVALID_ENROLMENT_TYPE = Error(
+INVALID_ENROLMENT_TYPE = _target(
     310130,
     "Invalid enrollment type as input",
-    400,
-    "target",
     "enrollmentType is not TRANSACTION, IMPORT or AUDIENCE_FILTER",
 )
-LEADERBOARD_WINDOW_UNSUPPORTED = Error(
+LEADERBOARD_WINDOW_UNSUPPORTED = _target(
     310132,
-    "Target evaluation type not supported for leaderboard, "
-    "currently only FIXED_CALENDER_WINDOW is supported",
-    400,
-    "target",
+    "Target evaluation type not supported for leaderboard, currently only FIXED_CALENDER_WINDOW"
+    " is supported",
     "leaderboardEnabled on a group that is not FIXED_CALENDAR_WINDOW",
 )
-LEADERBOARD_NOT_ENABLED = Error(
+LEADERBOARD_NOT_ENABLED = _target(
     310133,
     "Leaderboard is not enabled for the org",
-    400,
-    "target",
     "leaderboardEnabled, which no organisation has yet",
 )
-DATA_SCOPE_ALL_UNSUPPORTED = Error(
+DATA_SCOPE_ALL_UNSUPPORTED = _target(
     310141,
     "Datascope 'ALL' is not supported for this 'API'",
-    400,
-    "target",
     "DATA-SCOPE is ALL on a route that does not take it",
 )
-CONNECTED_ORGS_NOT_SET = Error(
+CONNECTED_ORGS_NOT_SET = _target(
     310144,
     "Connected Orgs not set properly in Headers.",
-    400,
-    "target",
     "DATA-SCOPE or DATA-SCOPE-ORG name something the caller may not act on",
 )
-INVALID_NAME_TYPE = Error(
-    310145, "Invalid key is passed", 400, "target", "isValidName with an unknown type"
-)
-NO_USER_TARGET = Error(
+INVALID_NAME_TYPE = _target(310145, "Invalid key is passed", "isValidName with an unknown type")
+NO_USER_TARGET = _target(
     310149,
     "No record found in user target for given UserId and TargetId",
-    400,
-    "target",
     "the events of a target that the customer was never enrolled in",
 )
-INVALID_PROGRAM = Error(
+INVALID_PROGRAM = _target(
     310146,
     "Invalid program id",
-    400,
-    "target",
     "a target on ALTERNATE_CURRENCIES whose extendedFieldInfo has no integer programId",
 )
-INVALID_CURRENCY = Error(
+INVALID_CURRENCY = _target(
     310147,
     "Invalid or null Alternate Currency Identifier for target rule",
-    400,
-    "target",
     "a target on ALTERNATE_CURRENCIES whose extendedFieldInfo has no alternateCurrencyIdentifier",
 )
 
 # Customers (domain/promotions-and-platform.md §5).
-SOURCE_MISSING = Error(8001, "Source is required", 400, "customer", "a look-up without a source")
-IDENTIFIERS_MISSING = Error(
-    8002, "Identifiers are required", 400, "customer", "a look-up without name or value"
-)
-INVALID_SOURCE = Error(8003, "Invalid source", 400, "customer", "a look-up in an unknown source")
-PROFILE_SOURCE_MISSING = Error(
-    8004, "Source is missing", 400, "customer", "a profile without a source"
-)
-NO_VALID_IDENTIFIERS = Error(
+SOURCE_MISSING = _customer(8001, "Source is required", "a look-up without a source")
+IDENTIFIERS_MISSING = _customer(8002, "Identifiers are required", "a look-up without name or value")
+INVALID_SOURCE = _customer(8003, "Invalid source", "a look-up in an unknown source")
+PROFILE_SOURCE_MISSING = _customer(8004, "Source is missing", "a profile without a source")
+NO_VALID_IDENTIFIERS = _customer(
     8005,
     "No valid identifiers passed",
-    400,
-    "customer",
     "a registration without any identifier, or with one that cannot be registered",
 )
-CUSTOMER_EXISTS = Error(
+CUSTOMER_EXISTS = _customer(
     8006,
     "Add failed, Customer already exists with id {0} for same source",
-    400,
-    "customer",
-    "an identifier is registered in that source, identifiers belong to another customer, "
-    "or the customerId is taken",
+    "an identifier is registered in that source, identifiers belong to another customer, or the"
+    " customerId is taken",
 )
-INVALID_IDENTIFIER = Error(
-    8013, "Lookup, Invalid identifier passed", 400, "customer", "an unknown identifierName"
+INVALID_IDENTIFIER = _customer(
+    8013, "Lookup, Invalid identifier passed", "an unknown identifierName"
 )
-CUSTOMER_NOT_FOUND = Error(
-    8015,
-    "Customer not found for the given identifiers",
-    400,
-    "customer",
-    "the identifier resolves to nobody",
+CUSTOMER_NOT_FOUND = _customer(
+    8015, "Customer not found for the given identifiers", "the identifier resolves to nobody"
 )
-PROFILE_SOURCE_INVALID = Error(
-    3217, "Source is invalid", 400, "customer", "a profile with an unknown source"
-)
+PROFILE_SOURCE_INVALID = _customer(3217, "Source is invalid", "a profile with an unknown source")
 CUSTOMERS_COMBINED = Notice(
     8050,
     "Same Customer found in other sources, Combining",
@@ -273,81 +235,210 @@ CUSTOMERS_COMBINED = Notice(
     "an identifier was known in another source, and the profile joined its customer",
 )
 # Transactions (domain/promotions-and-platform.md §6.1, §6.3). Only the first message is published.
-BILL_NUMBER_TAKEN = Error(
+BILL_NUMBER_TAKEN = _transaction(
     604,
     "Duplicate transaction number",
-    400,
-    "transaction",
     "the customer has a bill of that number, or just this return of it",
 )
-RETURN_BEFORE_SALE = Error(
-    624,
-    "Return date is before the transaction date",
-    400,
-    "transaction",
-    "the return is dated before its bill",
+RETURN_BEFORE_SALE = _transaction(
+    624, "Return date is before the transaction date", "the return is dated before its bill"
 )
-PARENT_BILL_MISSING = Error(
-    625,
-    "Transaction to be returned is not found",
-    400,
-    "transaction",
-    "a return names no bill of the customer",
+PARENT_BILL_MISSING = _transaction(
+    625, "Transaction to be returned is not found", "a return names no bill of the customer"
 )
-QUANTITY_TOO_HIGH = Error(
+QUANTITY_TOO_HIGH = _transaction(
     626,
     "Returned quantity is more than the purchased quantity",
-    400,
-    "transaction",
     "more of an item is returned than is left of it",
 )
-RETURN_TYPE_INVALID = Error(
-    628, "Return type is invalid", 400, "transaction", "a return whose returnType is unknown"
+RETURN_TYPE_INVALID = _transaction(
+    628, "Return type is invalid", "a return whose returnType is unknown"
 )
-RETURN_AMOUNT_TOO_HIGH = Error(
+RETURN_AMOUNT_TOO_HIGH = _transaction(
     630,
     "Return amount is more than the transaction amount",
-    400,
-    "transaction",
     "more is returned than is left of the bill",
 )
-AMOUNT_RETURN_AFTER_LINES = Error(
+AMOUNT_RETURN_AFTER_LINES = _transaction(
     632,
     "Amount cannot be returned, line items of the transaction are returned",
-    400,
-    "transaction",
     "an AMOUNT return of a bill of which line items were returned",
 )
-BILL_RETURNED = Error(
-    633, "Transaction is already returned", 400, "transaction", "nothing is left of the bill"
-)
-LINE_RETURN_AFTER_AMOUNT = Error(
+BILL_RETURNED = _transaction(633, "Transaction is already returned", "nothing is left of the bill")
+LINE_RETURN_AFTER_AMOUNT = _transaction(
     638,
     "Line items cannot be returned, an amount of the transaction is returned",
-    400,
-    "transaction",
     "a LINE_ITEM return of a bill of which an amount was returned",
 )
-FULL_RETURN_AFTER_PARTIAL = Error(
+FULL_RETURN_AFTER_PARTIAL = _transaction(
     639,
     "Full return is not possible, the transaction is partially returned",
-    400,
-    "transaction",
     "a FULL return of a bill of which something was returned",
 )
-LINE_INVALID = Error(
+LINE_INVALID = _transaction(
     660,
     "Line item is invalid",
-    400,
-    "transaction",
     "a line without itemCode, a returned one without quantity, or a LINE_ITEM return without lines",
 )
-LINE_NOT_ON_BILL = Error(
+LINE_NOT_ON_BILL = _transaction(
     687,
     "No matching line item found in the transaction",
-    400,
-    "transaction",
     "an item is returned that the bill does not have",
+)
+
+
+# Promotions (domain/promotions-and-platform.md §3.1–3.8, contract §7).
+INVALID_PROGRAM_ID = _promotion(1101, "invalid programId passed", "the program is unknown")
+BATCH_TOO_LARGE = _promotion(1060, "Batch limit size exceeded.", "a call has too many customers")
+ENTITY_TYPE_INVALID = _promotion(
+    1212, "Entity type is invalid", "the type of a single issue call is not CUSTOMER"
+)
+NO_LIVE_ISSUAL = _promotion(
+    2305,
+    "Active issued promotion is not available for the customer.",
+    "the customer is not enrolled in the promotion, or has nothing of it to revoke",
+)
+PROMOTION_NAME_TAKEN = _promotion(
+    4003,
+    "Promotion name already exists",
+    "another promotion of the program has the name, in any case",
+)
+PROMOTION_IDENTIFIER_TAKEN = _promotion(
+    4007,
+    "Promotion identifier already exists",
+    "another promotion of the program has the identifier",
+)
+START_DATE_MISSING = _promotion(4011, "Start date cannot be null", "a promotion without startDate")
+END_DATE_MISSING = _promotion(4012, "End date cannot be null", "a promotion without endDate")
+EVENT_NAME_UNKNOWN = _promotion(4027, "Invalid event name", "a list by an event name that is none")
+LIST_LIMIT_TOO_LARGE = _promotion(
+    4055, "Limit cannot be greater than 100", "a list's limit is above 100"
+)
+TARGETS_MISSING = _promotion(
+    4074,
+    "Target group ids and target rule ids are required",
+    "a USER_CREATED promotion without targetGroupIds or targetRuleIds",
+)
+ONE_RULESET_REQUIRED = _promotion(
+    4075,
+    "Exactly one ruleset is required",
+    "a USER_CREATED promotion whose rulesetInfos are not exactly one",
+)
+RULESET_INVALID = _promotion(
+    4076, "Invalid ruleset", "a ruleset or its rule lacks a field or has a wrong one"
+)
+FILTER_INVALID = _promotion(4078, "Invalid filter name", "a ruleset's filter has an unknown name")
+SOURCE_TYPE_MISSING = _promotion(
+    4079, "Source type is missing", "a promotion without promotionSourceType"
+)
+ACTION_INVALID = _promotion(
+    4080, "Invalid action properties", "an action of a rule lacks its name or its properties"
+)
+LIST_LIMIT_INVALID = _promotion(4082, "Invalid limit", "a list's limit is no number from 0")
+LIST_OFFSET_INVALID = _promotion(4083, "Invalid offset", "a list's offset is no number from 0")
+LIST_SOURCE_TYPE_INVALID = _promotion(
+    4084, "Invalid source type", "a list by a source type that is none"
+)
+LIST_PROMOTION_INVALID = _promotion(
+    4085, "Invalid promotion id", "a list by a promotion id that is no number"
+)
+LIST_QUERY_INCOMPLETE = _promotion(
+    4086, "Limit, offset and source type are required", "a list without limit, offset or sourceType"
+)
+OFFSET_NEGATIVE = _promotion(
+    8100, "Offset cannot have value less than 0", "offset is not an integer ≥ 0"
+)
+LIMIT_TOO_SMALL = _promotion(8101, "Limit should be greater than 0", "limit is not an integer > 0")
+LIMIT_TOO_LARGE = _promotion(8102, "Limit cannot be greater than 100", "limit is above 100")
+SOURCE_TYPE_INVALID = _promotion(
+    8103,
+    "Invalid source type, please select values from (UI, API, CAMPAIGN)",
+    "sourceType is none of these",
+)
+PROMOTION_TYPE_INVALID = _promotion(
+    8104,
+    "Invalid promotion type, please select values from (GENERIC, DIRECT_ISSUE, ENROL_AND_ISSUE)",
+    "promotionType is none of these",
+)
+PROMOTION_DATA_FAILED = _promotion(
+    8105,
+    "Error fetching promotion data. Verify programs/promotionIdentifier passed.",
+    "programs or promotionIdentifier name what there is not",
+)
+SORT_FIELD_INVALID = _promotion(
+    8110,
+    "Invalid sortOn, please select values from (CREATED_DATE, END_DATE, START_DATE, EXPIRY_ON, "
+    "ISSUAL_DATE)",
+    "sortOn is none of these",
+)
+SORT_ORDER_INVALID = _promotion(
+    8111, "Invalid sortBy, please select values from (ASC, DESC)", "sortBy is none of these"
+)
+CUSTOMER_STATUS_INVALID = _promotion(
+    8125,
+    "Invalid promotionStatusForCustomer. It should be one of: AVAILABLE_TO_ENROL, "
+    "AVAILABLE_TO_EARN, AVAILABLE_TO_REDEEM, EXPIRED",
+    "promotionStatusForCustomer is none of these",
+)
+PROMOTION_UNKNOWN = _promotion(
+    8874, "promotion id passed is invalid", "the promotion is unknown or of another program"
+)
+PARAMETERS_MISSING = _promotion(
+    8881,
+    "insufficient parameters passed, program id and one of promotion id/identifier are required",
+    "programId, or both of promotionId and promoIdentifier, are absent or of a wrong type",
+)
+PROGRAM_REQUIRED = _promotion(
+    8883, "Program id is required", "a benefits summary without programId"
+)
+PROMOTION_INACTIVE = _promotion(
+    8892,
+    "promotion is inactive",
+    "the promotion is not live: switched off, not approved, not begun or over",
+)
+ISSUE_FAILED = _promotion(
+    8896,
+    "Error occurred while issuing promotion to the customer",
+    "an enrolment is revoked while an earned record is live",
+)
+USER_GROUP_REFUSED = _promotion(
+    8899, "Cannot enrol/issue to the user group", "the type is USERGROUP2"
+)
+ENTITY_TYPE_UNKNOWN = _promotion(
+    8901, "invalid entity type passed", "the type of a bulk call is absent or not CUSTOMER"
+)
+ACTION_UNSUPPORTED = _promotion(
+    8902,
+    "{0}bulk action passed not supported for loyalty/generic promotion type",
+    "bulkAction is absent, unknown, or does not fit the promotion's type; begins with `revoke` "
+    "on the calls that revoke",
+)
+EARN_IDS_INVALID = _promotion(
+    8903,
+    "Earn IDs passed are either invalid or already revoked",
+    "earnIds names what is no live earned record of the customer's in the promotion",
+)
+IDENTIFIERS_EMPTY = _promotion(
+    11013,
+    "identifierName, identifierValue, source can not be empty",
+    "one of them, or the list of customers, is absent, blank or unknown",
+)
+PROMOTION_NOT_PUBLISHED = _promotion(
+    310193,
+    "Promotion not found for the given identifier",
+    "no active, paused or stopped promotion has the id or identifier",
+)
+LIMITS_EXHAUSTED = Notice(
+    8890,
+    "promotion not issued due to config issues or customer exhausted limits",
+    "promotion",
+    "a limit is used up, and nothing was done",
+)
+NOTHING_EARNED = Notice(
+    8116,
+    "No benefits earned by the customer from the promotion",
+    "promotion",
+    "the customer has not collected anything from the promotion yet",
 )
 
 
@@ -363,6 +454,7 @@ _FAMILIES = {
     "target": "Targets: milestones and streaks",
     "customer": "Customers",
     "transaction": "Transactions",
+    "promotion": "Loyalty promotions",
 }
 
 

@@ -46,6 +46,8 @@ class Settings:
     body_bytes_max: int = 1024 * 1024
     credential_ttl_seconds: float = 20.0
     """How long a verified credential is believed without asking the database again."""
+    direct_earn_customers_max: int = 0
+    """Customers that a `directEarn` call may name; 0: as many as its body holds."""
     due_work: bool = True
     """Whether this service also does what falls due in real organisations, in a process beside."""
     sweep_seconds: float = 60.0
@@ -104,6 +106,7 @@ def _check(settings: Settings) -> None:
         "statement_timeout_seconds": (1, 600),
         "body_bytes_max": (1_024, 64 * 1024 * 1024),
         "credential_ttl_seconds": (0, 300),
+        "direct_earn_customers_max": (0, 10_000),
         "sweep_seconds": (0.1, 3_600),
         "stop_timeout_seconds": (1, 300),
     }

@@ -128,11 +128,11 @@ class Life:
     ) -> None:
         asked = Decimal(own_value) if own_value is not None else None
         command = Enrol(target // 10, target, CUSTOMER, name, balance, reset, target_value=asked)
-        self._batch(lambda history: apply(self.defined, history, command, self.now))
+        self._batch(lambda history: apply(self.defined, history, command, self.now, evaluate))
 
     def unenrol(self, target: int) -> None:
         command = Unenrol(target // 10, target, CUSTOMER)
-        self._batch(lambda history: apply(self.defined, history, command, self.now))
+        self._batch(lambda history: apply(self.defined, history, command, self.now, evaluate))
 
     def buy(self, amount: int, days_ago: int) -> None:
         at = self.now - timedelta(days=days_ago)
@@ -168,7 +168,7 @@ class Life:
         self.now = until
         self._batch(
             lambda history: settle(
-                self.defined, history, CUSTOMER, prepare(self.defined, works), ends, until
+                self.defined, history, CUSTOMER, prepare(self.defined, works), ends, until, evaluate
             )
         )
 
@@ -209,11 +209,11 @@ class Life:
                 reward.target_id, reward.period_id, reward.name, reward.type, reward.value,
                 reward.granted_at,
             )  # fmt: skip
-        for entry in changes.journal:
-            details, effects = decode_details(encode_details(entry))
-            read = replace(entry, details=details, effects=effects)
+        for ordinal, entry in enumerate(changes.journal):
+            details, effects, paid = decode_details(encode_details(entry))
+            read = replace(entry, details=details, effects=effects, promotion_effects=paid)
             self.journal.append(read)
-            fold(self.rebuilt, self.stored.version, read)
+            fold(self.rebuilt, self.stored.version, ordinal, read)
 
     def _enrolment(self, target: int) -> Enrolment:
         stints = sorted(key for key in self.stored.stints if key[0] == target)

@@ -332,7 +332,7 @@ class Rows:
     def decide(self, commands: Iterable[Enrol | Unenrol], now: datetime) -> list[int]:
         """Run the commands as one batch; an error's number for each, 0 for accepted."""
         members = self.load()
-        codes = [code(apply(self.defined, members, command, now)) for command in commands]
+        codes = [code(apply(self.defined, members, command, now, evaluate)) for command in commands]
         self.save(members)
         return codes
 
@@ -360,7 +360,7 @@ class Rows:
             self.rewards.extend((customer, reward) for reward in changes.rewards)
             self.journal.extend((customer, entry) for entry in changes.journal)
         keys = [
-            (c, r.target_id, r.streak_level_id or -r.period_id, r.attempt, r.ordinal)
+            (c, r.target_id, r.streak_level_id or -(r.period_id or 0), r.attempt, r.ordinal)
             for c, r in self.rewards
         ]
         assert len(set(keys)) == len(keys)
@@ -497,7 +497,9 @@ class Story:
     def rewards(self) -> list[tuple[str, int, str]]:
         """(cycle, attempt, reward's name) of each grant, in order."""
         periods = self.group.periods_by_id
-        return [(periods[r.period_id].ref_code, r.attempt, r.name) for _, r in self.rows.rewards]
+        return [
+            (periods[r.period_id or 0].ref_code, r.attempt, r.name) for _, r in self.rows.rewards
+        ]
 
     @property
     def level_rewards(self) -> list[tuple[str, int]]:

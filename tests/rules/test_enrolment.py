@@ -26,6 +26,7 @@ from tests.rules.samples import (
     cyclic,
     day,
     definitions,
+    evaluate,
     milestone,
     streak,
     values_of,
@@ -688,9 +689,21 @@ def test_values_and_attempts_are_kept_while_a_batch_goes_on() -> None:
 def test_the_journal_knows_the_request_behind_each_entry() -> None:
     members = Rows(definitions(milestone())).load()
     rows = Rows(definitions(milestone()))
-    apply(rows.defined, members, Enrol(GROUP, TARGET, CUSTOMER, "c1", 1000, request_id="a"), day(1))
-    apply(rows.defined, members, Enrol(GROUP, TARGET, CUSTOMER, "c1", request_id="b"), day(1))
-    apply(rows.defined, members, Unenrol(GROUP, TARGET, CUSTOMER, "c"), day(1))
+    apply(
+        rows.defined,
+        members,
+        Enrol(GROUP, TARGET, CUSTOMER, "c1", 1000, request_id="a"),
+        day(1),
+        evaluate,
+    )
+    apply(
+        rows.defined,
+        members,
+        Enrol(GROUP, TARGET, CUSTOMER, "c1", request_id="b"),
+        day(1),
+        evaluate,
+    )
+    apply(rows.defined, members, Unenrol(GROUP, TARGET, CUSTOMER, "c"), day(1), evaluate)
     assert members.changes[CUSTOMER].request_ids == ["a", "a", "a", "a", "c"]
 
 

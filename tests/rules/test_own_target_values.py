@@ -22,6 +22,7 @@ from tests.rules.samples import (
     cyclic,
     day,
     definitions,
+    evaluate,
     milestone,
     streak,
 )
@@ -45,7 +46,7 @@ def own_values(story: Story) -> dict[str, str]:
     group = story.group
     rebuilt = Fold(CUSTOMER, frozenset({TARGET} if group.is_fixed and not group.is_streak else ()))
     for version, entry in enumerate(story.journal):
-        fold(rebuilt, version, entry)
+        fold(rebuilt, version, 0, entry)
     said = {key[1]: row for key, row in rebuilt.state.progress.items()}
     assert said == story.enrolment.progress
     periods = story.group.periods
@@ -226,7 +227,7 @@ def test_in_a_streak_zero_meets_the_cycles_and_reaches_their_levels() -> None:
     members = Members({CUSTOMER: 0}, {})
     command = Enrol(GROUP, TARGET, CUSTOMER, target_value=Decimal(0))
     for _ in range(2):
-        assert apply(defined, members, command, day(1)) == CUSTOMER
+        assert apply(defined, members, command, day(1), evaluate) == CUSTOMER
     changes = members.changes[CUSTOMER]
     assert [level for _, level, _ in changes.levels] == [901, 902]
     reasons = [entry.reason for entry in changes.journal]

@@ -245,9 +245,9 @@ def test_a_reward_that_the_journal_has_twice_is_reported() -> None:
     rebuilt = Fold(CUSTOMER, DATED)
     details = {"attempt": 1, "name": "Fifty", "type": "POINTS", "value": "50", "ordinal": 0}
     given = Entry(day(0), "REWARDED", "PERIOD_END", GROUP, TARGET, C1, details)
-    fold(rebuilt, 1, given)
+    fold(rebuilt, 1, 0, given)
     assert rebuilt.faults == []
-    fold(rebuilt, 2, given)
+    fold(rebuilt, 2, 0, given)
     assert [(fault.field, fault.stored) for fault in rebuilt.faults] == [
         ("reward 'Fifty' attempt 1 ordinal 0", "twice")
     ]
@@ -257,7 +257,7 @@ def test_rewards_of_the_first_release_which_named_no_ordinal_came_in_their_order
     rebuilt = Fold(CUSTOMER, DATED)
     details = {"attempt": 1, "name": "Fifty", "type": "POINTS", "value": "50"}
     for version in (1, 2):
-        fold(rebuilt, version, Entry(day(0), "REWARDED", "x", GROUP, TARGET, C1, details))
+        fold(rebuilt, version, 0, Entry(day(0), "REWARDED", "x", GROUP, TARGET, C1, details))
     assert list(rebuilt.state.grants) == [("CYCLE", TARGET, C1, 1, 0), ("CYCLE", TARGET, C1, 1, 1)]
     assert rebuilt.state.progress[TARGET, C1].rewarded_attempt == 1
     assert rebuilt.faults == []
@@ -266,7 +266,7 @@ def test_rewards_of_the_first_release_which_named_no_ordinal_came_in_their_order
 def test_what_did_not_count_moves_nothing() -> None:
     rebuilt = Fold(CUSTOMER, DATED)
     effect = Effect(GROUP, TARGET, C1, "CYCLE_CLOSED", 1, value=Decimal(30))
-    fold(rebuilt, 1, Entry(day(0), "ACTIVITY", "TRANSACTION", effects=(effect,)))
+    fold(rebuilt, 1, 0, Entry(day(0), "ACTIVITY", "TRANSACTION", effects=(effect,)))
     assert rebuilt.state == State(version=1)
 
 

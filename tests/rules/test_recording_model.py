@@ -260,7 +260,7 @@ class RecordingMachine(EnrolmentMachine):
     @invariant()
     def rewards_are_granted_once_per_cycle_and_attempt(self) -> None:
         granted = [
-            (r.period_id % 100 - 1, r.attempt)
+            ((r.period_id or 0) % 100 - 1, r.attempt)
             for _, r in self.story.rows.rewards
             if r.streak_level_id is None
         ]

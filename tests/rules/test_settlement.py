@@ -32,6 +32,7 @@ from tests.rules.samples import (
     cyclic,
     day,
     definitions,
+    evaluate,
     milestone,
     streak,
 )
@@ -55,7 +56,7 @@ class Settled(Story):
         self.done |= {each.key for each in dues}
         members = self.rows.load()
         works = prepare(self.rows.defined, dues)
-        settle(self.rows.defined, members, CUSTOMER, works, (), to)
+        settle(self.rows.defined, members, CUSTOMER, works, (), to, evaluate)
         self.rows.save(members)
 
     def told(self, *whats: str) -> list[tuple[str, str, float]]:
@@ -456,7 +457,7 @@ def own(
 ) -> tuple[Changes, list[tuple[str, str, float]]]:
     """Settle own cycles; the customer's changes, and reason, cycle and day of what was told."""
     members = story.rows.load()
-    settle(story.rows.defined, members, CUSTOMER, (), ends, until)
+    settle(story.rows.defined, members, CUSTOMER, (), ends, until, evaluate)
     changes = members.changes[CUSTOMER]
     names = story.group.periods_by_id
     told = [
@@ -534,6 +535,7 @@ def test_own_cycles_of_a_deleted_group_are_forgotten() -> None:
         (),
         [OwnCycleEnd(TARGET, 701, day(13))],
         day(13),
+        evaluate,
     )
     changes = members.changes[CUSTOMER]
     assert (changes.journal, changes.cycle_ends) == ([], [])

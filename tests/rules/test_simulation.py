@@ -69,7 +69,7 @@ def run(
     tally = blank_tally(group, starts_at, ends_at)
     for activities in lives:
         trial = tried(group, activities, starts_at, ends_at)
-        finish(prepared, trial, tally)
+        finish(prepared, trial, tally, evaluate)
     return tally
 
 

@@ -338,9 +338,9 @@ async def test_the_number_of_statements_does_not_depend_on_the_size_of_the_batch
     assert batches == 50 // size + 1
     # What is due, asked before and after: snapshot, tenant, moment, dues; then own cycles.
     asked = 4 + 5
-    # Tenant, moment, turn, passes, page; versions, stints, ends, progress; passes and customers claimed;
-    # the save, and how far it is now. The last batch finds no customers.
-    assert len(statements) == asked + (batches - 1) * 13 + 7
+    # Tenant, moment, turn, passes, page; versions, stints, ends, two kinds of expiries, progress; passes and
+    # customers claimed; the save, and how far it is now. The last batch finds no customers.
+    assert len(statements) == asked + (batches - 1) * 15 + 7
 
 
 async def test_the_next_page_is_read_from_the_index_whatever_the_statistics_say(

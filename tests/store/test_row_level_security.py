@@ -39,6 +39,15 @@ def other(world: World) -> World:
         org.run(
             "INSERT INTO event_definitions VALUES (%(org)s, 'runLogged', '', '[]', '[]', now(), 1)"
         )
+        org.run("INSERT INTO programs VALUES (%(org)s, 469, 'p', now(), 1, now(), 1)")
+        org.run("INSERT INTO promotions VALUES (%(org)s, 1, 469, 'p', 'p', '{}')")
+        org.run(
+            "INSERT INTO promotion_changes VALUES (%(org)s, 1, 1, now(), 'CREATED', '{}', '', 1)"
+        )
+        org.run("INSERT INTO issuals VALUES (%(org)s, 7, 1, 1, now(), now(), false, 1)")
+        org.run("INSERT INTO earns VALUES (%(org)s, 7, 1, 1, 1, now(), now(), 1, 0, 0)")
+        org.run("INSERT INTO redemptions VALUES (%(org)s, 7, 1, 'a', 1, now(), now(), 0)")
+        org.run("INSERT INTO promotion_usage VALUES (%(org)s, 1, 1, 0, 0, 0)")
         org.run("INSERT INTO cycle_ends VALUES (%(org)s, 7, 1, 1, now())")
         org.run("INSERT INTO level_achievements VALUES (%(org)s, 7, 1, 1, 1, 1, now())")
         org.run(

@@ -8,9 +8,16 @@ from milepost.actions.expressions import evaluate
 from milepost.database import Tenant, Tx
 from milepost.rules.activities import RETURN
 from milepost.rules.effects import Changes
-from milepost.rules.recording import History, RecordActivity, progress_needed, record
+from milepost.rules.recording import (
+    History,
+    RecordActivity,
+    progress_needed,
+    promotions_needed,
+    record,
+)
 from milepost.runner import Decided, Moment
 from milepost.store import activities, members
+from milepost.store.holdings import ask_needed, read_needed
 
 
 class Record:
@@ -56,8 +63,11 @@ class Record:
                 activity = received.activity
                 key = (activity.customer_id, activity.return_of or "")
                 history.returns.setdefault(key, []).append(received)
-        needed = progress_needed((await moment()).definitions, history, found)
+        at = await moment()
+        promotions = await ask_needed(tx, tenant, promotions_needed(at.definitions, found, at.now))
+        needed = progress_needed(at.definitions, history, found)
         await members.load_progress(tx, tenant, history.enrolments, *needed)
+        await read_needed(promotions, history.standings)
         return history
 
     def decide(self, state: History, commands: Sequence[RecordActivity], moment: Moment) -> Decided:
@@ -71,7 +81,7 @@ class Record:
         self, tx: Tx, tenant: Tenant, changes: Mapping[int, Changes], moment: Moment
     ) -> set[int]:
         """The customers whose version was still the one loaded."""
-        return await members.claim(tx, tenant, list(changes.values()))
+        return await members.claim(tx, tenant, list(changes.values()), moment.definitions)
 
     async def save(self, tx: Tx, tenant: Tenant, changes: Mapping[int, Changes]) -> None:
         """One statement."""

@@ -1,28 +1,40 @@
 """The demo organisation: what the sample requests of the vendor's documentation name (contract §1).
 
 Made step by step, each of which may be there already, so a start that was killed is completed by the
-next one. The last step marks the end: after it nothing is ever added again.
+next one, and so is a demo that an earlier release made without promotions. After that nothing is ever
+added again.
 """
 
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from milepost.actions.credentials import new_oauth_client, new_till
 from milepost.actions.customers import REGISTRATION
 from milepost.actions.definitions import DEFINITION_EDITS, DefineGroup
 from milepost.actions.enrolment import ENROLMENT
 from milepost.actions.orgs import CreatedOrg, OrgDraft, create_org
+from milepost.actions.promotions import PROMOTION_EDITS, DefineProgram, DefinePromotion
 from milepost.coalescer import Coalescer
-from milepost.database import Tenant
+from milepost.database import Tenant, Tx
 from milepost.errors import CUSTOMER_EXISTS, Refusal, Refused
+from milepost.rules.calendar import local_midnight
 from milepost.rules.customers import ProfileDraft, read_registration
-from milepost.rules.definitions import RewardDefinition
+from milepost.rules.definitions import (
+    DIRECT,
+    ENROL_AND_ISSUE,
+    UNLIMITED,
+    Criteria,
+    RewardDefinition,
+)
 from milepost.rules.drafts import GroupDraft, TargetDraft, ValueDraft
 from milepost.rules.enrolment import Enrol
-from milepost.runner import Runner
+from milepost.rules.promotion_edits import LimitsDraft, PromotionDraft
+from milepost.runner import Moment, Runner
 from milepost.settings import Settings
 from milepost.store.credentials import load_credential
 from milepost.store.members import load_members
@@ -46,14 +58,26 @@ CUSTOMERS: tuple[tuple[int | None, str | None], ...] = (
     (ENROLLED_CUSTOMER, None),
 )
 """Id and mobile: one of them. The enrolled one is last, for it marks the end."""
+PROGRAMS = ((469, "Demo programme"), (2714, "Second demo programme"))
+PROMOTIONS = (
+    (57099, 469, "Review and save", ENROL_AND_ISSUE),
+    (69218, 469, "Bring a friend", ENROL_AND_ISSUE),
+    (202188, 2714, "Summer club", ENROL_AND_ISSUE),
+    (202090, 2714, "A treat for you", DIRECT),
+)
+"""Id, program, name and type."""
+PROMOTION_DAYS = 365
+_UTC = ZoneInfo("UTC")
 
 
 async def make_demo(runner: Runner, settings: Settings) -> None:
     """Make what is missing of the demo, unless it was complete once. Raises `Refused`."""
     tenant = await _org(runner)
-    if await _complete(runner, tenant):
-        return
     coalescer = Coalescer(runner, settings)
+    await _make_promotions(runner, coalescer, tenant)
+    if await _complete(runner, tenant):
+        await coalescer.close()
+        return
     if GROUP_ID not in (await _groups(runner, tenant)):
         await _done(coalescer.submit(DEFINITION_EDITS, tenant, _group()))
     for customer_id, mobile in CUSTOMERS:
@@ -88,6 +112,36 @@ async def _complete(runner: Runner, tenant: Tenant) -> bool:
         tenant, lambda tx, tenant, _: load_members(tx, tenant, [(ENROLLED_CUSTOMER, TARGET_ID)])
     )
     return members.versions.get(ENROLLED_CUSTOMER, 0) > 0
+
+
+async def _make_promotions(runner: Runner, coalescer: Coalescer, tenant: Tenant) -> None:
+    """Programs and promotions that are missing: a promotion is never deleted, so only the first time."""
+
+    async def read(tx: Tx, tenant: Tenant, moment: Moment) -> Moment:
+        return moment
+
+    moment = await runner.read(tenant, read)
+    for program_id, name in PROGRAMS:
+        if program_id not in moment.definitions.programs:
+            await _done(
+                coalescer.submit(PROMOTION_EDITS, tenant, DefineProgram(0, name, program_id))
+            )
+    for promotion_id, program_id, name, kind in PROMOTIONS:
+        if promotion_id not in moment.definitions.promotions:
+            draft = PromotionDraft(
+                program_id,
+                name,
+                kind,
+                moment.now,
+                local_midnight(moment.now.date() + timedelta(days=PROMOTION_DAYS), _UTC),
+                identifier=f"demo-{promotion_id}",
+                # The samples may be sent as often as one likes.
+                limits=LimitsDraft(UNLIMITED, UNLIMITED),
+                criteria=Criteria("TransactionAdd", "currentTxn.value >= 50"),
+                rewards=(RewardDefinition(name, "POINTS", Decimal(50)),),
+                promotion_id=promotion_id,
+            )
+            await _done(coalescer.submit(PROMOTION_EDITS, tenant, DefinePromotion(0, draft)))
 
 
 async def _groups(runner: Runner, tenant: Tenant) -> set[int]:

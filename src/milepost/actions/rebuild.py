@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from milepost.database import Tenant, Tx
 from milepost.rules.definitions import Definitions
+from milepost.rules.differences import Difference
 from milepost.rules.effects import Changes
-from milepost.rules.rebuild import Corrections, Difference, Fold, State, compare, corrections, fold
+from milepost.rules.rebuild import Corrections, Fold, State, compare, corrections, fold
 from milepost.runner import LOST, Decided, Moment, Runner
 from milepost.store import members
 from milepost.store import rebuild as store
@@ -88,7 +89,7 @@ class Repair:
     ) -> set[int]:
         """The customers whose version was still the one loaded."""
         claims = [Changes(customer, version) for customer, (version, _) in changes.items()]
-        return await members.claim(tx, tenant, claims)
+        return await members.claim(tx, tenant, claims, moment.definitions)
 
     async def save(
         self, tx: Tx, tenant: Tenant, changes: Mapping[int, tuple[int, Corrections]]
@@ -191,7 +192,7 @@ async def _load(tx: Tx, tenant: Tenant, versions: Mapping[int, int]) -> dict[int
     while places:
         read: dict[int, int] = dict.fromkeys(places, 0)
         for customer, place, entry in await store.load_journal(tx, tenant, places, ENTRIES_MAX):
-            fold(folds[customer], place.version, entry)
+            fold(folds[customer], place.version, place.ordinal, entry)
             places[customer] = place
             read[customer] += 1
         places = {

@@ -13,14 +13,22 @@ from datetime import datetime
 from itertools import takewhile
 from typing import Final
 
+from milepost.actions.expressions import evaluate
 from milepost.database import DatabaseUnavailable, Tenant, Tx
 from milepost.rules.coverage import Members
 from milepost.rules.definitions import Definitions
 from milepost.rules.due import Due, due
-from milepost.rules.effects import Changes, OwnCycleEnd
-from milepost.rules.settlement import Work, prepare, progress_needed, settle
+from milepost.rules.effects import Changes, Earn, Issual, OwnCycleEnd
+from milepost.rules.settlement import (
+    Work,
+    prepare,
+    progress_needed,
+    promotions_needed,
+    settle,
+)
 from milepost.runner import LOST, Decided, Moment, Runner
 from milepost.store import members, passes
+from milepost.store.holdings import ask_expiries, ask_needed, read_expiries, read_needed
 from milepost.store.passes import Pass
 from milepost.store.pipeline import await_writers, take_turn
 
@@ -38,9 +46,10 @@ STEP: Final = "step"
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """Do one batch of `dues`, in due order, and of what is due by `until` of own cycles besides.
+    """Do one batch of `dues`, in due order, and of what is due by `until` of a customer's own besides:
+    the ends of own cycles, and expiries of promotions.
 
-    Without `dues`: a batch of customers of whose own cycles something is due. It has at most
+    Without `dues`: a batch of customers of whom something of their own is due. It has at most
     `customers`.
     """
 
@@ -62,6 +71,7 @@ class Step:
     """Those still waiting for their second try."""
     is_last: bool
     ends: Mapping[int, Sequence[OwnCycleEnd]] = field(default_factory=dict)
+    expiries: Mapping[int, Sequence[Issual | Earn]] = field(default_factory=dict)
     members: Members = field(default_factory=lambda: Members({}, {}))
     finished_at: datetime | None = None
 
@@ -110,20 +120,36 @@ class Settlement:
         versions = await members.ask_versions(tx, tenant, customers)
         stints = await members.ask_stints_of_customers(tx, tenant, customers)
         ends = await passes.ask_ends(tx, tenant, customers, step.until)
+        expiries = await ask_expiries(tx, tenant, customers, step.until)
         step.members = Members(
             dict(await versions.rows()), members.read_stints(await stints.rows())
         )
         step.ends = passes.read_ends(await ends.rows())
+        step.expiries = await read_expiries(expiries)
+        promotions = await ask_needed(
+            tx,
+            tenant,
+            promotions_needed(definitions, customers, step.works, step.ends, step.until),
+        )
         needed = progress_needed(definitions, step.members, step.works, step.ends)
         await members.load_progress(tx, tenant, step.members.enrolments, *needed)
+        await read_needed(promotions, step.members.standings)
         return step
 
     def decide(self, state: Step, commands: Sequence[Walk], moment: Moment) -> Decided:
         """Each customer's work, in due order."""
         state.finished_at = moment.now if state.is_last else None
         for customer in state.members.versions:
-            ends = state.ends.get(customer, ())
-            settle(moment.definitions, state.members, customer, state.works, ends, state.until)
+            settle(
+                moment.definitions,
+                state.members,
+                customer,
+                state.works,
+                state.ends.get(customer, ()),
+                state.until,
+                evaluate,
+                state.expiries.get(customer, ()),
+            )
         changes: dict[object, object] = {
             customer: change
             for customer, change in state.members.changes.items()
@@ -142,7 +168,7 @@ class Settlement:
         if step.passes and not await passes.claim_passes(tx, tenant, step.passes):
             return set()
         changed = _customers(changes)
-        won = await members.claim(tx, tenant, changed) if changed else set()
+        won = await members.claim(tx, tenant, changed, moment.definitions) if changed else set()
         lost = [change.customer_id for change in changed if change.customer_id not in won]
         step.pending += tuple(lost)
         if step.pending:
@@ -194,7 +220,7 @@ async def finish_due(
         dues = due(moment.definitions, to, await passes.load_unfinished(tx, tenant, to))
         if len(dues) > DUES_MAX:
             return Walk(tuple(dues[:DUES_MAX]), dues[DUES_MAX - 1].due_at, size)
-        if dues or await passes.load_customers_with_ends(tx, tenant, to, 1):
+        if dues or await passes.load_customers_with_own(tx, tenant, to, 1):
             return Walk(tuple(dues), to, size)
         return None
 
@@ -226,7 +252,7 @@ async def _next_step(
     if not left:
         found = []
         if not walk.dues:
-            found = await passes.load_customers_with_ends(tx, tenant, walk.until, walk.customers)
+            found = await passes.load_customers_with_own(tx, tenant, walk.until, walk.customers)
         return Step((), (), found, walk.until, None, (), is_last=True)
     _, first = left[0]
     together = list(

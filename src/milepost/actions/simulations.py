@@ -288,7 +288,7 @@ async def _count_batch(runner: Runner, tenant: Tenant, under_way: _Run) -> list[
                 read[customer] += 1
             places = {c: places[c] for c, taken in read.items() if taken == ACTIVITIES_MAX}
         for trial in trials.values():
-            rules.finish(under_way.plan, trial, under_way.tally)
+            rules.finish(under_way.plan, trial, under_way.tally, evaluate)
         return customers
 
     return await runner.read(tenant, query)

@@ -23,6 +23,8 @@ from milepost.api import (
     notifications,
     openapi,
     operator,
+    promotion_bulk,
+    promotion_definitions,
     sandbox_clock,
     simulations,
     target_groups,
@@ -70,6 +72,8 @@ ROUTES = (
     *transactions.ROUTES,
     *behavioural_events.ROUTES,
     *simulations.ROUTES,
+    *promotion_definitions.ROUTES,
+    *promotion_bulk.ROUTES,
 )
 
 CLOSE_SECONDS = 1.0

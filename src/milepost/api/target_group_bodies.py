@@ -220,7 +220,10 @@ def group_draft(body: GroupBody) -> GroupDraft:
         targets=target_drafts(body.targets or ()),
         levels=tuple(
             LevelDraft(
-                level.name, level.target_count_of_sequence, _rewards(level.rewards), level.id
+                level.name,
+                level.target_count_of_sequence,
+                reward_definitions(level.rewards),
+                level.id,
             )
             for level in body.streaks or ()
         ),
@@ -266,7 +269,7 @@ def _target_draft(body: TargetBody) -> TargetDraft:
         extended_field_info=_object(body.extended_field_info) if body.extended_field_info else None,
         aggregate_window=_object(body.aggregate_window) if body.aggregate_window else None,
         milestone_triggers=_each(body.target_milestone_triggers, _trigger),
-        rewards=_rewards(body.rewards),
+        rewards=reward_definitions(body.rewards),
         default_values=_each(
             body.default_values, lambda value: ValueDraft(value.default_value, value.period_id)
         ),
@@ -285,7 +288,8 @@ def _trigger(body: TriggerBody) -> TriggerDraft:
     )
 
 
-def _rewards(bodies: Sequence[RewardBody] | None) -> tuple[RewardDefinition, ...] | None:
+def reward_definitions(bodies: Sequence[RewardBody] | None) -> tuple[RewardDefinition, ...] | None:
+    """The entries of `rewards`; None if none were sent."""
     return _each(
         bodies, lambda body: RewardDefinition(body.name, body.type, body.value, body.reference)
     )

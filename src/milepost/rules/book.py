@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Literal, NamedTuple
 
 from milepost.rules.coverage import Enrolment, Members, target_value
-from milepost.rules.definitions import Definitions, Period, Target, TargetGroup
+from milepost.rules.definitions import Definitions, Period, Promotion, Target, TargetGroup
 from milepost.rules.effects import (
     Changes,
     Effect,
@@ -21,9 +21,11 @@ from milepost.rules.effects import (
     LevelAchievement,
     OwnCycleEnd,
     Progress,
+    PromotionEffect,
     Reward,
     Stint,
 )
+from milepost.rules.matching import Evaluate
 from milepost.rules.windows import Cycle, delayed
 
 Cause = Literal["ACTIVITY", "ENROLMENT", "SETTLEMENT"]
@@ -51,6 +53,29 @@ class CountedEffect(NamedTuple):
     ends_at: datetime | None
 
 
+class Completion(NamedTuple):
+    """An achievement whose rewards are due, in its attempt; of a unified group's own, `target` is None.
+
+    `level_names` are the streak levels that were reached with it.
+    """
+
+    group: TargetGroup
+    target: Target | None
+    period: Period
+    attempt: int
+    value: Decimal
+    target_value: Decimal
+    level_names: tuple[str, ...] = ()
+
+
+class Paid(NamedTuple):
+    """What a promotion paid, as the activity's sender is told; `rewards` have their ids once saved."""
+
+    promotion: Promotion
+    earn_id: int | None
+    rewards: Sequence[Reward]
+
+
 @dataclass(slots=True)
 class Book:
     """One customer's book for one command. `now` stamps all that it writes; `cause` is the rewards'.
@@ -63,13 +88,18 @@ class Book:
     changes: Changes
     now: datetime
     cause: Cause
+    evaluate: Evaluate
     request_id: str = ""
     activity_id: str | None = None
     entries: list[Entry] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
+    promotion_effects: list[PromotionEffect] = field(default_factory=list)
     counted: list[CountedEffect] = field(default_factory=list)
+    paid: list[Paid] = field(default_factory=list)
     points: list[Decimal] = field(default_factory=list)
     """Granted, and not yet counted by the targets that count points."""
+    completions: list[Completion] = field(default_factory=list)
+    """That promotions have not been asked about yet."""
 
 
 def open_book(
@@ -78,6 +108,7 @@ def open_book(
     customer_id: int,
     now: datetime,
     cause: Cause,
+    evaluate: Evaluate,
     request_id: str = "",
     activity_id: str | None = None,
 ) -> Book:
@@ -86,13 +117,19 @@ def open_book(
     if changes is None:
         changes = Changes(customer_id, members.versions[customer_id])
         members.changes[customer_id] = changes
-    return Book(definitions, members, changes, now, cause, request_id, activity_id)
+    return Book(definitions, members, changes, now, cause, evaluate, request_id, activity_id)
 
 
 def close_book(book: Book) -> None:
     """Write what was noted to the journal: the effects, if no activity did, then the entries."""
-    if book.effects and book.activity_id is None:
-        note = Entry(book.now, "ACTIVITY", "POINTS", effects=tuple(book.effects))
+    if (book.effects or book.promotion_effects) and book.activity_id is None:
+        note = Entry(
+            book.now,
+            "ACTIVITY",
+            "POINTS" if book.effects else "COMPLETION",
+            effects=tuple(book.effects),
+            promotion_effects=tuple(book.promotion_effects),
+        )
         book.entries.append(note)
     book.changes.journal.extend(book.entries)
     book.changes.request_ids.extend(book.request_id for _ in book.entries)
@@ -155,6 +192,19 @@ def note(
         details["activity"] = book.activity_id
     period_id = period.id if period is not None else None
     book.entries.append(Entry(book.now, what, reason, group.id, target.id, period_id, details))
+
+
+def note_promotion(
+    book: Book, promotion: Promotion, what: str, reason: str, **details: object
+) -> int:
+    """Note what happened in a promotion; returns the id that the line will have in the journal."""
+    if book.activity_id is not None:
+        details["activity"] = book.activity_id
+    ordinal = len(book.changes.journal) + len(book.entries)
+    book.entries.append(
+        Entry(book.now, what, reason, details={"promotion": promotion.id, **details})
+    )
+    return book.changes.entry_id(ordinal)
 
 
 def _own(book: Book, target_id: int) -> Enrolment:

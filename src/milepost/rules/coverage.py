@@ -14,6 +14,7 @@ from decimal import Decimal
 
 from milepost.rules.definitions import CYCLIC, PERIOD_AGNOSTIC, Period, Target, TargetGroup
 from milepost.rules.effects import Changes, LevelAchievement, Progress, Stint
+from milepost.rules.holdings import Standings
 from milepost.rules.own_cycles import own_bounds
 
 
@@ -56,6 +57,8 @@ class Members:
     """By (customer id, target id)."""
     changes: dict[int, Changes] = field(default_factory=dict)
     """By customer id: filled by `apply`."""
+    standings: Standings = field(default_factory=Standings)
+    """In promotions."""
 
 
 def reaches(group: TargetGroup, stint: Stint, period: Period) -> bool:

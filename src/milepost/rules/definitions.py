@@ -1,12 +1,14 @@
-"""What a marketer defines: target groups with their periods, targets and streak levels.
+"""What a marketer defines: target groups with their periods, targets and levels; programs and promotions.
 
 The values here are what the rules decide with. They are built from the database once per process and
-revision, shared by every batch, and never changed. Terms: domain/milestones-and-streaks.md §1, §2.
+revision, shared by every batch, and never changed. Terms: domain/milestones-and-streaks.md §1, §2;
+domain/promotions-and-platform.md §1, §2.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -25,6 +27,17 @@ REWARD_ALLOCATIONS = ("IMMEDIATE", "PERIOD_END")
 REWARD_TYPES = ("POINTS", "COUPON", "BADGE", "CUSTOM")
 POINTS_ENTITIES = ("REWARDS", "POINTS")
 ENROLMENT_METHODS = ("TRANSACTION", "IMPORT", "AUDIENCE_FILTER")
+
+GENERIC = "GENERIC"
+DIRECT = "LOYALTY"
+ENROL_AND_ISSUE = "LOYALTY_EARNING"
+PROMOTION_TYPES = (GENERIC, DIRECT, ENROL_AND_ISSUE)
+"""Who may collect: everybody, who was issued it, or who enrolled and was then issued it."""
+TARGET_COMPLETED = "TARGETCOMPLETED"
+"""The event that a promotion listens to which pays for an achieved target."""
+UNLIMITED = -1
+STRETCHES_KEPT_MAX = 100
+"""Of a timeline, between two bounds: activities are dated in few of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +202,132 @@ class TargetGroup:
         return {target.id: target for target in self.targets}
 
 
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A loyalty program: what promotions belong to."""
+
+    id: int
+    name: str
+    created: Actor | None = None
+    updated: Actor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How often a promotion may be enrolled in, issued and collected; `UNLIMITED` is no limit.
+
+    Counts are lifetime ones. `redemptions_per_earn` is of one earned record.
+    """
+
+    issuals_per_customer: int = 1
+    earns_per_customer: int = 1
+    earns_per_promotion: int = UNLIMITED
+    redemptions_per_earn: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Expiry:
+    """When a record lapses: with the promotion, or (CUSTOM) `days` calendar days after it was made."""
+
+    type: str = "PROMOTION"
+    days: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RedemptionLimit:
+    """How many redemptions (TIMES) or points there may be: in an EVENT, of a CUSTOMER, in the whole
+    PROMOTION, or of one earned record (EARN); with a `window`, within the time before each event.
+    """
+
+    kpi: str
+    on: str
+    most: Decimal
+    window: str | None = None
+    """DAILY, WEEKLY or MONTHLY: 24 hours, 7 or 30 days. None: ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class Criteria:
+    """What a promotion pays for: an event for which the expression holds.
+
+    The ids narrow TARGET_COMPLETED to groups and targets; none is any.
+    """
+
+    event: str
+    expression: str = "true"
+    target_group_ids: tuple[int, ...] = ()
+    target_ids: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """A loyalty promotion, half-open `[starts_at, ends_at)`; `state` is where its approval stands.
+
+    `identifier` is the caller's own, unique in the program, as the name is. `vendor` has fields of the
+    wire that are kept and mean nothing here; `draft` is what an edit that waits for approval makes of it.
+    """
+
+    id: int
+    program_id: int
+    name: str
+    type: str
+    starts_at: datetime
+    ends_at: datetime
+    identifier: str | None = None
+    description: str = ""
+    active: bool = True
+    state: str = "ACTIVE"
+    limits: Limits = Limits()
+    issual_expiry: Expiry = Expiry()
+    earn_expiry: Expiry = Expiry()
+    criteria: Criteria | None = None
+    rewards: tuple[RewardDefinition, ...] = ()
+    redemption_limits: tuple[RedemptionLimit, ...] = ()
+    metadata: tuple[Mapping[str, object], ...] = ()
+    vendor: Mapping[str, object] = field(default_factory=dict)
+    draft: Promotion | None = None
+    created: Actor | None = None
+    updated: Actor | None = None
+
+    @property
+    def is_on(self) -> bool:
+        """Whether it is approved and not switched off, whatever its dates."""
+        return self.active and self.state == "ACTIVE"
+
+    @property
+    def pays(self) -> bool:
+        """Whether anything can be collected from it."""
+        return self.criteria is not None and bool(self.rewards)
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether the use of all customers together is limited, and so has to be counted."""
+        return self.limits.earns_per_promotion != UNLIMITED or any(
+            limit.on == "PROMOTION" for limit in self.redemption_limits
+        )
+
+
+class Timeline:
+    """Promotions by their dates. What runs between two neighbouring bounds is looked for once."""
+
+    def __init__(self, promotions: Iterable[Promotion]) -> None:
+        self._promotions = sorted(promotions, key=lambda promotion: promotion.id)
+        self._bounds = sorted({at for p in self._promotions for at in (p.starts_at, p.ends_at)})
+        self._running: dict[int, tuple[Promotion, ...]] = {}
+
+    def at(self, instant: datetime) -> tuple[Promotion, ...]:
+        """The promotions whose dates include the instant, oldest first."""
+        place = bisect_right(self._bounds, instant)
+        running = self._running.get(place)
+        if running is None:
+            if len(self._running) >= STRETCHES_KEPT_MAX:
+                self._running.clear()
+            running = self._running[place] = tuple(
+                p for p in self._promotions if p.starts_at <= instant < p.ends_at
+            )
+        return running
+
+
 @dataclass(frozen=True)
 class Definitions:
     """All definitions of one organisation at one `revision`, with what the rules need of the
@@ -201,6 +340,11 @@ class Definitions:
     groups: Mapping[int, TargetGroup] = field(default_factory=dict)
     returns_adjust_targets: bool = True
     """Whether returns change targets at all (contract §4 rule 11)."""
+    programs: Mapping[int, Program] = field(default_factory=dict)
+    promotions: Mapping[int, Promotion] = field(default_factory=dict)
+    """Drafts and ended ones too: a promotion is never deleted."""
+    revokes_restore_limits: bool = False
+    """Whether what is revoked no longer counts towards the limits (domain: promotions §8, Q13)."""
 
     @cached_property
     def zone(self) -> ZoneInfo:
@@ -219,6 +363,47 @@ class Definitions:
                 for name in listened_events(target):
                     found.setdefault(name, []).append((group, target))
         return {name: tuple(pairs) for name, pairs in found.items()}
+
+    @cached_property
+    def promotions_by_identifier(self) -> Mapping[tuple[int, str], Promotion]:
+        """The promotions that have one by (program id, identifier)."""
+        return {
+            (promotion.program_id, promotion.identifier): promotion
+            for promotion in self.promotions.values()
+            if promotion.identifier is not None
+        }
+
+    @cached_property
+    def generic_promotions(self) -> Mapping[str, Timeline]:
+        """By the name of an event, TARGET_COMPLETED among them: the promotions that pay everybody for it."""
+        found: dict[str, list[Promotion]] = {}
+        for promotion in self._paying_promotions:
+            if promotion.type == GENERIC and promotion.criteria is not None:
+                found.setdefault(promotion.criteria.event, []).append(promotion)
+        return {name: Timeline(promotions) for name, promotions in found.items()}
+
+    @cached_property
+    def issued_promotions(self) -> Mapping[str, frozenset[int]]:
+        """By the name of an event: the ids of the promotions that pay for it those who were issued them."""
+        found: dict[str, set[int]] = {}
+        for promotion in self._paying_promotions:
+            if promotion.type != GENERIC and promotion.criteria is not None:
+                found.setdefault(promotion.criteria.event, set()).add(promotion.id)
+        return {name: frozenset(ids) for name, ids in found.items()}
+
+    @cached_property
+    def _paying_promotions(self) -> tuple[Promotion, ...]:
+        """Those that may pay, or did before they were switched off."""
+        published = ("ACTIVE", "PAUSED", "STOPPED")
+        return tuple(p for p in self.promotions.values() if p.pays and p.state in published)
+
+    @property
+    def rewards_completion(self) -> bool:
+        """Whether any promotion pays for achieved targets."""
+        return (
+            TARGET_COMPLETED in self.generic_promotions
+            or TARGET_COMPLETED in self.issued_promotions
+        )
 
     @cached_property
     def groups_by_target(self) -> Mapping[int, TargetGroup]:

@@ -1,7 +1,8 @@
 """What falls due: the instants at which cycles start, end and are settled (contract §2, §4 rules 8–10).
 
 Each is *due work* of a period: who is enrolled in its group is gone through, once. Only dated cycles
-have it; a customer's own cycles (cyclic windows) fall due one by one (`effects.OwnCycleEnd`).
+have it; a customer's own cycles (cyclic windows) and what a customer has of promotions fall due one by
+one (`effects.OwnCycleEnd`, `effects.Issual`, `effects.Earn`).
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from milepost.rules.windows import closes_at
 
 END = "END"
 SETTLE = "SETTLE"
+EXPIRE = "EXPIRE"
 START = "START"
-KINDS = (END, SETTLE, START)
+KINDS = (END, SETTLE, EXPIRE, START)
 """In the order in which they are done where they fall due at one instant (contract §2)."""
 
 

@@ -23,10 +23,18 @@ from milepost.errors import (
 from milepost.rules.activities import ZERO
 from milepost.rules.book import close_book, open_book, put_stint
 from milepost.rules.coverage import Enrolment, Members, covers, enrolled_in, target_value
-from milepost.rules.definitions import Definitions, Period, Target, TargetGroup
+from milepost.rules.definitions import (
+    TARGET_COMPLETED,
+    Definitions,
+    Period,
+    Target,
+    TargetGroup,
+)
 from milepost.rules.effects import Entry, Progress, Stint
+from milepost.rules.matching import Evaluate
 from milepost.rules.own_target_values import own_value_cycles, refuse_own_value, set_own_values
-from milepost.rules.progress import count_points, set_balance
+from milepost.rules.progress import set_balance
+from milepost.rules.redemption import HoldingsNeeded, follow_up, holdings_needed
 from milepost.rules.streak import run
 from milepost.rules.windows import cycle_of, is_over
 
@@ -121,8 +129,24 @@ def streaks_moved(
     return found
 
 
+def promotions_needed(
+    definitions: Definitions, commands: Sequence[Enrol | Unenrol], now: datetime
+) -> HoldingsNeeded:
+    """What has to be loaded of promotions, which may pay for what a command achieves at once."""
+    occasions = [
+        (command.customer_id, TARGET_COMPLETED, now)
+        for command in commands
+        if isinstance(command, Enrol) and _moves_value(command)
+    ]
+    return holdings_needed(definitions, occasions)
+
+
 def apply(
-    definitions: Definitions, members: Members, command: Enrol | Unenrol, now: datetime
+    definitions: Definitions,
+    members: Members,
+    command: Enrol | Unenrol,
+    now: datetime,
+    evaluate: Evaluate,
 ) -> int | Refusal:
     """Decide one command and fold what it changes into `members`; the next command sees it.
 
@@ -149,7 +173,7 @@ def apply(
     if isinstance(moved, Refusal):
         return moved
     book = open_book(
-        definitions, members, command.customer_id, now, "ENROLMENT", command.request_id
+        definitions, members, command.customer_id, now, "ENROLMENT", evaluate, command.request_id
     )
     if moved.stint is not None:
         put_stint(book, target.id, moved.stint)
@@ -159,7 +183,7 @@ def apply(
         set_balance(book, group, target, period, moved.progress)
     if own_value is not None and moved.chosen is not None:
         set_own_values(book, group, target, moved.chosen, own_value, own_before, is_first=is_first)
-    count_points(book)
+    follow_up(book)
     close_book(book)
     return command.customer_id
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from milepost.rules.activities import ZERO
 from milepost.rules.book import (
     Book,
+    Completion,
     CountedEffect,
     begin_cycles,
     enrolment_of,
@@ -164,8 +165,40 @@ def reached(book: Book, group: TargetGroup, target: Target, period: Period, reas
         put_progress(book, target.id, replace(progress, rewarded_attempt=attempt))
         by = "ACHIEVED_BY_BALANCE" if reason == "INITIAL_BALANCE" else "ACHIEVED_BY_ACTIVITY"
         grant(book, group, target, period, attempt, target.rewards, by)
-    if group.is_streak:
-        _reach_levels(book, group, target, period, attempt)
+    level_names = _reach_levels(book, group, target, period, attempt) if group.is_streak else ()
+    if due:
+        complete(book, group, target, period, progress, level_names)
+
+
+def complete(
+    book: Book,
+    group: TargetGroup,
+    target: Target,
+    period: Period,
+    progress: Progress,
+    level_names: tuple[str, ...] = (),
+) -> None:
+    """Tell promotions that an achieved target's rewards are due, once per attempt (contract §7)."""
+    if book.definitions.rewards_completion and group.tracking_type != "CAPPING":
+        asked = target_value(target, period, progress)
+        book.completions.append(
+            Completion(group, target, period, progress.attempt, progress.value, asked, level_names)
+        )
+
+
+def complete_unified(book: Book, group: TargetGroup, period: Period) -> None:
+    """Tell promotions that a unified group is met in a cycle: it has no other rewards (contract §4).
+
+    Its attempt rises with that of each member. Value and target value are the members' sums.
+    """
+    if not book.definitions.rewards_completion:
+        return
+    rows = members_of(book, group, period)
+    attempts = [row.attempt if row is not None else 1 for row in rows.values()]
+    reached_in_all = sum((row.value for row in rows.values() if row is not None), ZERO)
+    asked = sum((target_value(t, period, rows[t.id]) for t in group.targets), ZERO)
+    attempt = sum(attempts) - len(attempts) + 1
+    book.completions.append(Completion(group, None, period, attempt, reached_in_all, asked))
 
 
 def count_points(book: Book) -> None:
@@ -201,14 +234,16 @@ def _lost(book: Book, group: TargetGroup, target: Target, period: Period, reason
 
 def _reach_levels(
     book: Book, group: TargetGroup, target: Target, period: Period, attempt: int
-) -> None:
+) -> tuple[str, ...]:
     """Reach the streak levels that are long enough run for, now that a cycle was met (rules 5, 10).
 
     A level is achieved by a run of its length, wherever it lies in the attempt: late activity may join
     two runs before a break. Its rewards are granted once per attempt, whatever is lost in between.
+    Returns the names of the levels reached.
     """
     enrolment = enrolment_of(book, target.id)
     length = longest_run(group, enrolment, book.now, attempt)
+    names = []
     for level in group.levels:
         known = enrolment.levels.get((level.id, attempt))
         if length < level.target_count or (known is not None and known.achieved_at is not None):
@@ -216,8 +251,10 @@ def _reach_levels(
         put_level(book, target.id, LevelAchievement(level.id, attempt, period.id, book.now))
         details = _level_standing(book, group, enrolment, level, attempt)
         note(book, group, target, period, "ACHIEVED", "LEVEL_REACHED", **details)
+        names.append(level.name)
         if known is None:
             grant(book, group, target, period, attempt, level.rewards, "LEVEL_REWARD", level)
+    return tuple(names)
 
 
 def _lose_levels(
@@ -256,6 +293,8 @@ def _unify(
     if met != was_met:
         what, reason = ("ACHIEVED", "UNIFIED_REACHED") if met else ("UNACHIEVED", "UNIFIED_LOST")
         note(book, group, target, period, what, reason, members=standings(group, period, members))
+        if met and group.reward_allocation == "IMMEDIATE":
+            complete_unified(book, group, period)
 
 
 def members_of(book: Book, group: TargetGroup, period: Period) -> dict[int, Progress | None]:

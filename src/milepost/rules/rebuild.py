@@ -20,26 +20,34 @@ from typing import Any
 from milepost.rules.activities import ZERO
 from milepost.rules.coverage import Enrolment
 from milepost.rules.definitions import Definitions
-from milepost.rules.effects import Effect, Entry, LevelAchievement, Progress, Stint
+from milepost.rules.differences import Difference, differing, keys
+from milepost.rules.effects import (
+    Earn,
+    Effect,
+    Entry,
+    Issual,
+    LevelAchievement,
+    Progress,
+    Stint,
+    entry_id,
+)
+from milepost.rules.promotion_rebuild import Held, fold_promotion, held_differences
 from milepost.rules.reasons import ACTIVITY, counted
 from milepost.rules.scene import plain
 from milepost.rules.streak import run
 
-ABSENT = "nothing"
-"""What a difference shows where one side has no such row."""
-
-GrantKey = tuple[str, int, int, int, int]
-"""What names a reward for good (contract §4 rule 5): (CYCLE, target, period, attempt, ordinal), or
-(LEVEL, level, 0, attempt, ordinal).
+GrantKey = tuple[str, int, int | str, int, int]
+"""What names a reward for good (contract §4 rule 5, §7): (CYCLE, target, period, attempt, ordinal),
+(LEVEL, level, 0, attempt, ordinal), or (PROMOTION, promotion, what it was paid for, attempt, ordinal).
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A reward, as the ledger or a REWARDED entry has it."""
+    """A reward, as the ledger or a REWARDED entry has it. One of a promotion has no target."""
 
-    target_id: int
-    period_id: int
+    target_id: int | None
+    period_id: int | None
     name: str
     type: str
     value: Decimal
@@ -58,18 +66,8 @@ class State:
     levels: dict[tuple[int, int, int], LevelAchievement] = field(default_factory=dict)
     """By (target id, level id, attempt)."""
     grants: dict[GrantKey, Grant] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One thing that is not as it should be. `field` names it; both sides are texts for a person."""
-
-    customer_id: int
-    target_id: int | None
-    period_id: int | None
-    field: str
-    stored: str
-    rebuilt: str
+    held: Held = field(default_factory=Held)
+    """Of promotions."""
 
 
 @dataclass(slots=True)
@@ -94,6 +92,8 @@ class Corrections:
 
     progress: Mapping[tuple[int, int], Progress]
     levels: Mapping[tuple[int, int, int], LevelAchievement]
+    issuals: Mapping[int, Issual]
+    earns: Mapping[int, Earn]
     progress_to_drop: tuple[tuple[int, int], ...]
     levels_to_drop: tuple[tuple[int, int, int], ...]
 
@@ -101,13 +101,20 @@ class Corrections:
         return any(getattr(self, each.name) for each in fields(self))
 
 
-def fold(under_way: Fold, version: int, entry: Entry) -> None:
-    """Fold the next entry. Entries that move nothing (SETTLED, BROKEN, STARTED …) may pass all the same."""
+def fold(under_way: Fold, version: int, ordinal: int, entry: Entry) -> None:
+    """Fold the next entry, which has this place in the journal.
+
+    Entries that move nothing (SETTLED, BROKEN, STARTED …) may pass all the same.
+    """
     under_way.state.version = version
     if entry.what == ACTIVITY:
         for effect in entry.effects:
             _fold_effect(under_way, effect)
         return
+    if "promotion" in entry.details:
+        if entry.what == "REWARDED":
+            _fold_granted(under_way, entry, entry.details)
+        fold_promotion(under_way.state.held, entry, entry_id(version, ordinal))
     if entry.target_id is None:
         return
     step = _STEPS.get(entry.what)
@@ -129,42 +136,62 @@ def compare(
         found.append(
             Difference(customer, None, None, "version", str(stored.version), str(state.version))
         )
-    for target, number in _keys(stored.stints, state.stints):
+    for target, number in keys(stored.stints, state.stints):
         one, other = stored.stints.get((target, number)), state.stints.get((target, number))
-        for name, *sides in _fields(one, other, f"stint {number}"):
+        for name, *sides in differing(one, other, f"stint {number}"):
             found.append(Difference(customer, target, None, name, *sides))
-    for target, period in _keys(stored.progress, state.progress):
+    for target, period in keys(stored.progress, state.progress):
         row, wanted = stored.progress.get((target, period)), state.progress.get((target, period))
-        for name, *sides in _fields(row, wanted, "progress"):
+        for name, *sides in differing(row, wanted, "progress"):
             found.append(Difference(customer, target, period, name, *sides))
-    for key in _keys(stored.levels, state.levels):
+    for key in keys(stored.levels, state.levels):
         level, expected = stored.levels.get(key), state.levels.get(key)
         of = expected or level
         period_id = of.period_id if of is not None else None
-        for name, *sides in _fields(level, expected, f"level {key[1]} attempt {key[2]}"):
+        for name, *sides in differing(level, expected, f"level {key[1]} attempt {key[2]}"):
             found.append(Difference(customer, key[0], period_id, name, *sides))
     found.extend(_reward_differences(customer, stored, state))
+    for name, *sides in held_differences(stored.held, state.held):
+        found.append(Difference(customer, None, None, name, *sides))
     found.extend(_counter_differences(customer, stored, state, definitions, now))
     return found
 
 
 def corrections(stored: State, rebuilt: State) -> Corrections:
-    """The rows of progress and of levels to write, and to drop, so that nothing there differs."""
+    """The rows of progress and of levels to write, and to drop, so that nothing there differs; and the rows
+    of enrolments in promotions and of earned records to write.
+    """
     return Corrections(
         {key: row for key, row in rebuilt.progress.items() if stored.progress.get(key) != row},
         {key: row for key, row in rebuilt.levels.items() if stored.levels.get(key) != row},
+        {
+            key: row
+            for key, row in rebuilt.held.issuals.items()
+            if stored.held.issuals.get(key) != row
+        },
+        {key: row for key, row in rebuilt.held.earns.items() if stored.held.earns.get(key) != row},
         tuple(key for key in stored.progress if key not in rebuilt.progress),
         tuple(key for key in stored.levels if key not in rebuilt.levels),
     )
 
 
 def grant_key(
-    target_id: int, period_id: int, level_id: int | None, attempt: int, ordinal: int
+    target_id: int | None,
+    period_id: int | None,
+    level_id: int | None,
+    attempt: int,
+    ordinal: int,
+    paid: tuple[int, str] | None = None,
 ) -> GrantKey:
-    """The natural key of a reward: of a streak level's whatever the cycle."""
+    """The natural key of a reward: of a streak level's whatever the cycle.
+
+    `paid` are the promotion's id and what it was paid for, of a promotion's.
+    """
+    if paid is not None:
+        return "PROMOTION", *paid, attempt, ordinal
     if level_id is not None:
         return "LEVEL", level_id, 0, attempt, ordinal
-    return "CYCLE", target_id, period_id, attempt, ordinal
+    return "CYCLE", target_id or 0, period_id or 0, attempt, ordinal
 
 
 def _fold_effect(under_way: Fold, effect: Effect) -> None:
@@ -318,6 +345,15 @@ def _fold_rewarded(
         progress[target_id, period_id] = replace(row, rewarded_attempt=attempt)
 
 
+def _fold_granted(under_way: Fold, entry: Entry, details: Mapping[str, Any]) -> None:
+    """A promotion's reward is granted, once for what it is paid for."""
+    paid = details["promotion"], details["paidFor"]
+    key = grant_key(None, None, None, details["attempt"], details["ordinal"], paid)
+    under_way.state.grants[key] = Grant(
+        None, None, details["name"], details["type"], Decimal(details["value"]), entry.at
+    )
+
+
 def _fold_target_value(
     under_way: Fold, entry: Entry, target_id: int, details: Mapping[str, Any]
 ) -> None:
@@ -373,18 +409,18 @@ def _put_level(
 
 def _reward_differences(customer: int, stored: State, rebuilt: State) -> Iterator[Difference]:
     """Every row of the ledger has its REWARDED entry, and every entry its row."""
-    for key in _keys(stored.grants, rebuilt.grants):
+    for key in keys(stored.grants, rebuilt.grants):
         row, wanted = stored.grants.get(key), rebuilt.grants.get(key)
         of = wanted or row
         assert of is not None
-        for name, *sides in _fields(row, wanted, reward_name(key, of.name)):
+        for name, *sides in differing(row, wanted, reward_name(key, of.name)):
             yield Difference(customer, of.target_id, of.period_id, name, *sides)
 
 
 def reward_name(key: GrantKey, name: str) -> str:
     """How a difference names a reward."""
-    level = f" of level {key[1]}" if key[0] == "LEVEL" else ""
-    return f"reward {name!r}{level} attempt {key[3]} ordinal {key[4]}"
+    of = {"LEVEL": f" of level {key[1]}", "PROMOTION": f" of promotion {key[1]} for {key[2]}"}
+    return f"reward {name!r}{of.get(key[0], '')} attempt {key[3]} ordinal {key[4]}"
 
 
 def _counter_differences(
@@ -411,37 +447,3 @@ def _enrolment(state: State, target_id: int) -> Enrolment:
         tuple(stint for key, stint in sorted(state.stints.items()) if key[0] == target_id),
         {period: row for (target, period), row in state.progress.items() if target == target_id},
     )
-
-
-def _keys(one: Mapping[Any, Any], other: Mapping[Any, Any]) -> list[Any]:
-    return sorted(one.keys() | other.keys())
-
-
-def _fields(one: Any, other: Any, name: str) -> Iterator[tuple[str, str, str]]:
-    """Name and both sides of each field that differs; of the whole row, if one side has none."""
-    if one is None or other is None:
-        yield name, _row_text(one), _row_text(other)
-        return
-    for each in fields(one):
-        left, right = getattr(one, each.name), getattr(other, each.name)
-        if left != right:
-            yield f"{name} {each.name}", _text(left), _text(right)
-
-
-def _row_text(row: Any) -> str:
-    if row is None:
-        return ABSENT
-    shown = ((each.name, getattr(row, each.name)) for each in fields(row))
-    return ", ".join(f"{name} {_text(value)}" for name, value in shown if value is not None)
-
-
-def _text(value: object) -> str:
-    if value is None:
-        return ABSENT
-    if isinstance(value, Decimal):
-        return plain(value)
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key}: {_text(value[key])}" for key in sorted(value)) or "no days"
-    return str(value)

@@ -1,4 +1,4 @@
-"""Record an activity: what it moves, and why it moves nothing (contract §4 rules 7–11, 13, §5).
+"""Record an activity: what it moves and what it is paid, and why not (contract §4 rules 7–11, 13, §5, §7).
 
 First everything is looked at, and nothing is changed: so an activity that is rejected has no effect.
 Then the journal gets a line for the activity and one for each thing that followed from it.
@@ -17,16 +17,26 @@ from milepost.rules.book import (
     NOT_ENROLLED,
     Book,
     CountedEffect,
+    Paid,
     close_book,
     note,
     open_book,
     put_stint,
 )
 from milepost.rules.coverage import Enrolment, Members, attempt_of, enrolled_in, target_value
-from milepost.rules.definitions import Definitions, Target, TargetGroup
-from milepost.rules.effects import Effect, Entry, Stint
+from milepost.rules.definitions import TARGET_COMPLETED, Definitions, Target, TargetGroup
+from milepost.rules.effects import Effect, Entry, PromotionEffect, Stint
 from milepost.rules.matching import Evaluate, count, counts_kind, day_change
-from milepost.rules.progress import Move, count_points, move
+from milepost.rules.progress import Move, move
+from milepost.rules.redemption import (
+    HoldingsNeeded,
+    Payment,
+    follow_up,
+    holdings_needed,
+    occasion_of,
+    plan_redemptions,
+    redeem,
+)
 from milepost.rules.returns import Received, plan_return
 from milepost.rules.windows import Cycle, cycle_at, is_closed
 
@@ -45,6 +55,8 @@ class Recorded:
 
     status: Literal["ACCEPTED", "DUPLICATE"]
     effects: Sequence[CountedEffect] = ()
+    paid: Sequence[Paid] = ()
+    """By promotions."""
 
 
 @dataclass(slots=True)
@@ -92,14 +104,36 @@ def record(
         if isinstance(returned, Refusal):
             return returned
         taken = returned
-    book = open_book(
-        definitions, history, activity.customer_id, now, "ACTIVITY", command.request_id, activity.id
+    payments = plan_redemptions(
+        definitions, history, activity.customer_id, occasion_of(activity), evaluate
     )
-    received = _write(book, activity, planned, taken)
+    if isinstance(payments, Refusal):
+        return payments
+    book = open_book(
+        definitions,
+        history,
+        activity.customer_id,
+        now,
+        "ACTIVITY",
+        evaluate,
+        command.request_id,
+        activity.id,
+    )
+    received = _write(book, activity, planned, taken, payments)
     history.received[key] = received
     if activity.return_of is not None:
         history.returns.setdefault((activity.customer_id, activity.return_of), []).append(received)
-    return Recorded("ACCEPTED", book.counted)
+    return Recorded("ACCEPTED", book.counted, tuple(book.paid))
+
+
+def promotions_needed(
+    definitions: Definitions, activities: Sequence[Activity], now: datetime
+) -> HoldingsNeeded:
+    """What has to be loaded of promotions: for the activities, and for what they may complete now."""
+    occasions = [(each.customer_id, each.event_name, each.occurred_at) for each in activities]
+    if definitions.rewards_completion:
+        occasions += [(each.customer_id, TARGET_COMPLETED, now) for each in activities]
+    return holdings_needed(definitions, occasions)
 
 
 def progress_needed(
@@ -224,6 +258,7 @@ def _write(
     activity: Activity,
     planned: Sequence[Move | Effect],
     taken: Sequence[Move | Effect],
+    payments: Sequence[Payment | PromotionEffect],
 ) -> Received:
     """Do what was planned, and write the activity to the journal before all that follows from it."""
     for each in planned:
@@ -235,7 +270,8 @@ def _write(
             book.effects.append(each)
         else:
             move(book, each)
-    count_points(book)
+    redeem(book, payments)
+    follow_up(book)
     effects = tuple(book.effects)
     details = {
         "activity": activity.id,
@@ -243,7 +279,14 @@ def _write(
         "eventName": activity.event_name,
         "occurredAt": activity.occurred_at.isoformat(),
     }
-    entry = Entry(book.now, "ACTIVITY", activity.type, details=details, effects=effects)
+    entry = Entry(
+        book.now,
+        "ACTIVITY",
+        activity.type,
+        details=details,
+        effects=effects,
+        promotion_effects=tuple(book.promotion_effects),
+    )
     book.entries.insert(place, entry)
     book.changes.activities.append((activity, len(book.changes.journal) + place))
     close_book(book)

@@ -8,14 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
 
 from milepost.rules.activities import ZERO
-from milepost.rules.book import Book, begin_cycles, enrolment_of, note, put_progress
+from milepost.rules.book import (
+    Book,
+    begin_cycles,
+    enrolment_of,
+    note,
+    note_promotion,
+    put_progress,
+)
 from milepost.rules.coverage import attempt_of, enrolled_in, target_value
 from milepost.rules.definitions import (
     POINTS_ENTITIES,
     Period,
+    Promotion,
     RewardDefinition,
     StreakLevel,
     Target,
@@ -40,12 +49,7 @@ def grant(
 ) -> None:
     """Grant the rewards of a cycle, or of a streak level, in an attempt that was not rewarded yet."""
     for ordinal, definition in enumerate(rewards):
-        value = definition.value
-        if definition.type == "POINTS" and book.definitions.points_targets:
-            value = _up_to_ceilings(book, value)
-            if target.target_entity not in POINTS_ENTITIES:
-                # What a points target grants is not counted by points targets: they would feed themselves.
-                book.points.append(value)
+        value = _value(book, definition, definition.value, counts=counts_points_of(target))
         book.changes.rewards.append(
             Reward(
                 group.id,
@@ -62,18 +66,100 @@ def grant(
                 level.id if level is not None else None,
             )
         )
-        details: dict[str, object] = {
-            "attempt": attempt,
-            "name": definition.name,
-            "type": definition.type,
-            "value": str(value),
-            "ordinal": ordinal,
-        }
+        details = _granted(definition, value, attempt, ordinal)
         if level is not None:
             details["level"] = {"id": level.id, "name": level.name}
-        if value != definition.value:
-            details["uncapped"] = str(definition.value)
         note(book, group, target, period, "REWARDED", reason, **details)
+
+
+def grant_of_promotion(
+    book: Book,
+    promotion: Promotion,
+    earn_id: int | None,
+    paid_for: str,
+    occurred_at: datetime,
+    attempt: int,
+    points_left: Decimal | None,
+    *,
+    counts: bool,
+) -> tuple[list[Reward], Decimal]:
+    """Grant a promotion's rewards for one thing; also answers how many points they were.
+
+    `points_left` is what the promotion's own limits leave, None for all. `counts`: whether targets on
+    points count them.
+    """
+    granted: list[Reward] = []
+    points = ZERO
+    for ordinal, definition in enumerate(promotion.rewards):
+        value = definition.value
+        if definition.type == "POINTS":
+            if points_left is not None:
+                value = max(ZERO, min(value, points_left - points))
+            value = _value(book, definition, value, counts=counts)
+            points += value
+        reward = Reward(
+            None,
+            None,
+            None,
+            attempt,
+            ordinal,
+            definition.name,
+            definition.type,
+            value,
+            definition.reference,
+            book.now,
+            book.cause,
+            promotion_id=promotion.id,
+            earn_id=earn_id,
+            paid_for=paid_for,
+        )
+        book.changes.rewards.append(reward)
+        granted.append(reward)
+        details = _granted(definition, value, attempt, ordinal)
+        note_promotion(
+            book,
+            promotion,
+            "REWARDED",
+            "PROMOTION_REWARD",
+            earn=earn_id,
+            paidFor=paid_for,
+            occurredAt=occurred_at.isoformat(),
+            **details,
+        )
+    return granted, points
+
+
+def counts_points_of(target: Target | None) -> bool:
+    """Whether points that are granted for a target may count in targets on points.
+
+    Those of a points target may not: they would feed themselves.
+    """
+    return target is None or target.target_entity not in POINTS_ENTITIES
+
+
+def _value(book: Book, definition: RewardDefinition, value: Decimal, *, counts: bool) -> Decimal:
+    """What is granted of a reward: of points, what ceilings leave, which targets on points may count."""
+    if definition.type == "POINTS" and book.definitions.points_targets:
+        value = _up_to_ceilings(book, value)
+        if counts:
+            book.points.append(value)
+    return value
+
+
+def _granted(
+    definition: RewardDefinition, value: Decimal, attempt: int, ordinal: int
+) -> dict[str, object]:
+    """What the journal keeps of a reward."""
+    details: dict[str, object] = {
+        "attempt": attempt,
+        "name": definition.name,
+        "type": definition.type,
+        "value": str(value),
+        "ordinal": ordinal,
+    }
+    if value != definition.value:
+        details["uncapped"] = str(definition.value)
+    return details
 
 
 def _up_to_ceilings(book: Book, value: Decimal) -> Decimal:

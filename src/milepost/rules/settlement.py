@@ -1,4 +1,5 @@
-"""Due work, customer by customer: runs break, cycles are settled, cycles begin (contract §4 rules 8–10).
+"""Due work, customer by customer: runs break, cycles are settled, records of promotions expire, cycles
+begin (contract §2, §4 rules 8–10, §7).
 
 Everything is stamped with the instant at which it fell due, and decided as of it: what customers did
 later does not matter, however late the work is done.
@@ -13,11 +14,20 @@ from heapq import heapify, heappop, heappush
 
 from milepost.rules.book import Book, close_book, enrolment_of, note, open_book, put_progress
 from milepost.rules.coverage import Enrolment, Members, achieved, enrolled_in, reaches, target_value
-from milepost.rules.definitions import Definitions, Period, Target, TargetGroup
-from milepost.rules.due import END, KINDS, SETTLE, Due
-from milepost.rules.effects import OwnCycleEnd, Stint
+from milepost.rules.definitions import (
+    TARGET_COMPLETED,
+    Definitions,
+    Period,
+    Target,
+    TargetGroup,
+)
+from milepost.rules.due import END, EXPIRE, KINDS, SETTLE, Due
+from milepost.rules.effects import Earn, Issual, OwnCycleEnd, Stint
+from milepost.rules.issuing import expire
+from milepost.rules.matching import Evaluate
 from milepost.rules.own_cycles import own_bounds
-from milepost.rules.progress import count_points, members_of, standing, start_of
+from milepost.rules.progress import complete, complete_unified, members_of, standing, start_of
+from milepost.rules.redemption import HoldingsNeeded, follow_up, holdings_needed
 from milepost.rules.rewards import grant
 from milepost.rules.streak import run
 from milepost.rules.unified import is_met, standings
@@ -59,32 +69,39 @@ def settle(
     works: Sequence[Work],
     ends: Iterable[OwnCycleEnd],
     until: datetime,
+    evaluate: Evaluate,
+    expiries: Iterable[Issual | Earn] = (),
 ) -> None:
     """Do the work for one customer and fold what it changes into `members`, in due order.
 
     `works` are in order and due up to `until`, included, and so are `ends`, the ends of the customer's
-    own cycles. A settled one is followed by the next, here if that is due by `until` too, else noted
-    in the changes' `cycle_ends`.
+    own cycles, and `expiries`, what expires of promotions. A cycle of their own that is settled is
+    followed by the next, here if that is due by `until` too, else noted in the changes' `cycle_ends`.
     """
-    # At one instant a customer's own cycles come after the settlements of the dated ones.
-    queue: list[tuple[datetime, int, int, Work | OwnCycleEnd]] = [
+    queue: list[tuple[datetime, int, int, Work | OwnCycleEnd | Issual | Earn]] = [
         (work.due_at, KINDS.index(work.kind), place, work) for place, work in enumerate(works)
     ]
-    place = len(queue)
+    # At one instant a customer's own cycles come after the settlements of the dated ones.
     for end in ends:
-        queue.append((end.due_at, KINDS.index(SETTLE), place, end))
-        place += 1
+        queue.append((end.due_at, KINDS.index(SETTLE), len(queue), end))
+    for record in expiries:
+        queue.append((record.expires_at, KINDS.index(EXPIRE), len(queue), record))
+    place = len(queue)
     heapify(queue)
     while queue:
         due_at, _, _, work = heappop(queue)
-        if isinstance(work, Work):
-            if any(_known(members, customer_id, target) for target in work.group.targets):
-                book = open_book(definitions, members, customer_id, due_at, "SETTLEMENT")
-                _DO[work.kind](book, work)
-                close_book(book)
+        if isinstance(work, Work) and not any(
+            _known(members, customer_id, target) for target in work.group.targets
+        ):
             continue
-        book = open_book(definitions, members, customer_id, due_at, "SETTLEMENT")
-        following = _settle_own(book, work)
+        book = open_book(definitions, members, customer_id, due_at, "SETTLEMENT", evaluate)
+        following = None
+        if isinstance(work, Work):
+            _DO[work.kind](book, work)
+        elif isinstance(work, OwnCycleEnd):
+            following = _settle_own(book, work)
+        else:
+            expire(book, work)
         close_book(book)
         if following is None:
             continue
@@ -93,6 +110,26 @@ def settle(
             place += 1
         else:
             book.changes.cycle_ends.append(following)
+
+
+def promotions_needed(
+    definitions: Definitions,
+    customers: Iterable[int],
+    works: Sequence[Work],
+    ends: Mapping[int, Sequence[OwnCycleEnd]],
+    until: datetime,
+) -> HoldingsNeeded:
+    """What has to be loaded of promotions, which may pay for what is settled."""
+    if not definitions.rewards_completion:
+        return HoldingsNeeded()
+    settled = {work.due_at for work in works if work.kind == SETTLE}
+    occasions = []
+    for customer in customers:
+        own = [end.due_at for end in ends.get(customer, ())]
+        # A cycle of one's own may be followed by others until then.
+        dates = {*settled, *own, *((until,) if own else ())}
+        occasions += [(customer, TARGET_COMPLETED, at) for at in dates]
+    return holdings_needed(definitions, occasions)
 
 
 def progress_needed(
@@ -172,7 +209,9 @@ def _settle(book: Book, work: Work) -> None:
     for target, stint in settled:
         _settle_cycle(book, group, target, period, stint, details)
         details.pop("members", None)  # once is enough
-    count_points(book)
+    if details.get("unified") and group.reward_allocation == "PERIOD_END":
+        complete_unified(book, group, period)
+    follow_up(book)
 
 
 def _settle_own(book: Book, end: OwnCycleEnd) -> OwnCycleEnd | None:
@@ -192,7 +231,7 @@ def _settle_own(book: Book, end: OwnCycleEnd) -> OwnCycleEnd | None:
     stint = _enrolled_at(group, enrolment, period, ends_at)
     if stint is not None:
         _settle_cycle(book, group, target, period, stint, {})
-        count_points(book)
+        follow_up(book)
     place = group.periods.index(period) + 1
     if place == len(group.periods):
         return None
@@ -247,6 +286,7 @@ def _settle_cycle(
         progress = replace(progress, rewarded_attempt=progress.attempt)
         put_progress(book, target.id, progress)
         grant(book, group, target, period, progress.attempt, target.rewards, "PERIOD_END")
+        complete(book, group, target, period, progress)
     if group.is_streak and period is group.periods[-1]:
         details = {**details, **_end_of_streak(book, group, target)}
     note(

@@ -121,7 +121,7 @@ def plan(
     `definitions` are the organisation's, of which its own settings count.
     """
     group = replace(group, active=True)
-    alone = replace(definitions, groups={group.id: group})
+    alone = replace(definitions, groups={group.id: group}, promotions={})
     periods = [period for period in group.periods if period.ends_at > starts_at]
     first = periods[0].id if periods and group.is_fixed and not group.is_streak else None
     # Otherwise a settlement changes nothing: rewards were granted with the achievement.
@@ -174,7 +174,7 @@ def take(plan: Plan, trial: Trial, activity: Activity, evaluate: Evaluate) -> No
     """Record the customer's next activity, after what falls due until it is received."""
     trial.activities += 1
     trial.now = max(trial.now, activity.occurred_at)
-    _settle_until(plan, trial, trial.now)
+    _settle_until(plan, trial, trial.now, evaluate)
     outcome = record(plan.definitions, trial.history, RecordActivity(activity), trial.now, evaluate)
     if isinstance(outcome, Refusal):
         trial.rejected += 1
@@ -184,11 +184,12 @@ def take(plan: Plan, trial: Trial, activity: Activity, evaluate: Evaluate) -> No
     _clear(trial)
 
 
-def finish(plan: Plan, trial: Trial, tally: Tally) -> None:
+def finish(plan: Plan, trial: Trial, tally: Tally, evaluate: Evaluate) -> None:
     """Settle what ended within the range, and add what became of the customer to the tally."""
     if not trial.activities:
         return
-    _settle_until(plan, trial, delayed(plan.group, plan.ends_at), to_the_end=True)
+    closing = delayed(plan.group, plan.ends_at)
+    _settle_until(plan, trial, closing, evaluate, to_the_end=True)
     tally.customers += 1
     tally.activities += trial.activities
     tally.rejected += trial.rejected
@@ -197,7 +198,9 @@ def finish(plan: Plan, trial: Trial, tally: Tally) -> None:
     _count_rewards(trial, tally)
 
 
-def _settle_until(plan: Plan, trial: Trial, until: datetime, *, to_the_end: bool = False) -> None:
+def _settle_until(
+    plan: Plan, trial: Trial, until: datetime, evaluate: Evaluate, *, to_the_end: bool = False
+) -> None:
     """Do the settlements that fall due; `to_the_end`, those that close later than `until` as well."""
     last = trial.settled
     while last < len(plan.works) and (to_the_end or plan.works[last].due_at <= until):
@@ -208,7 +211,7 @@ def _settle_until(plan: Plan, trial: Trial, until: datetime, *, to_the_end: bool
         return
     for end in ends:
         del trial.ends[end.target_id, end.period_id]
-    settle(plan.definitions, trial.history, trial.customer_id, works, ends, until)
+    settle(plan.definitions, trial.history, trial.customer_id, works, ends, until, evaluate)
     _clear(trial)
 
 
@@ -250,6 +253,7 @@ def _count_levels(plan: Plan, trial: Trial, tally: Tally) -> None:
 
 def _count_rewards(trial: Trial, tally: Tally) -> None:
     for reward in trial.rewards:
+        assert reward.target_id is not None  # of no promotion, for there are none here
         of = tally.rewards[reward.target_id, reward.streak_level_id, reward.ordinal]
         of.granted += 1
         if reward.type == "POINTS":

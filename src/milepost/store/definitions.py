@@ -27,9 +27,16 @@ from milepost.rules.definitions import (
 )
 from milepost.rules.names import name_key
 from milepost.store.pipeline import Reply, ask, tell
+from milepost.store.promotions import (
+    ask_programs,
+    ask_promotions,
+    read_programs,
+    read_promotions,
+)
 
 ASK_ORG = """
-SELECT definitions_revision, time_zone, returns_adjust_targets FROM orgs WHERE org_id = %b
+SELECT definitions_revision, time_zone, returns_adjust_targets, revokes_restore_limits
+FROM orgs WHERE org_id = %b
 """
 
 ASK_GROUPS = """
@@ -71,7 +78,7 @@ ORDER BY target_count, streak_level_id
 
 
 async def load_definitions(tx: Tx, tenant: Tenant) -> Definitions:
-    """Everything that one organisation has defined, deleted groups left out: six statements.
+    """Everything that one organisation has defined, deleted groups left out: eight statements.
 
     The revision is read first: should an edit commit in between, what follows is newer than the
     number says, and the next batch loads again.
@@ -82,8 +89,11 @@ async def load_definitions(tx: Tx, tenant: Tenant) -> Definitions:
     targets = await ask(tx, ASK_TARGETS, tenant.org_id)
     values = await ask(tx, ASK_VALUES, tenant.org_id)
     levels = await ask(tx, ASK_LEVELS, tenant.org_id)
+    programs = await ask_programs(tx, tenant)
+    promotions = await ask_promotions(tx, tenant)
 
-    revision, time_zone, returns_adjust_targets = (await org.rows())[0]
+    revision, time_zone, *switches = (await org.rows())[0]
+    returns_adjust_targets, revokes_restore_limits = switches
     group_rows = await groups.rows()
     periods_of = await _by_first(periods, _period)
     values_of = await _by_first(values, TargetValue)
@@ -98,7 +108,16 @@ async def load_definitions(tx: Tx, tenant: Tenant) -> Definitions:
         )
         for row in group_rows
     }
-    return Definitions(tenant.org_id, revision, time_zone, found, returns_adjust_targets)
+    return Definitions(
+        tenant.org_id,
+        revision,
+        time_zone,
+        found,
+        returns_adjust_targets,
+        read_programs(await programs.rows()),
+        read_promotions(await promotions.rows()),
+        revokes_restore_limits,
+    )
 
 
 def _decode(text: str | None) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from milepost.rules.effects import Effect, Entry
+from milepost.rules.effects import Effect, Entry, PromotionEffect
 
 _encode = msgspec.json.Encoder().encode
 
@@ -17,15 +17,21 @@ def encode_details(entry: Entry) -> str:
     """The details of an entry; those of an activity have its effects too."""
     if entry.what != "ACTIVITY":
         return _encode(entry.details).decode()
-    return _encode({**entry.details, "effects": entry.effects}).decode()
+    effects: dict[str, object] = {"effects": entry.effects}
+    if entry.promotion_effects:
+        effects["promotions"] = entry.promotion_effects
+    return _encode({**entry.details, **effects}).decode()
 
 
-def decode_details(text: str | None) -> tuple[dict[str, Any], tuple[Effect, ...]]:
-    """What `encode_details` wrote: the details without the effects, and the effects."""
+def decode_details(
+    text: str | None,
+) -> tuple[dict[str, Any], tuple[Effect, ...], tuple[PromotionEffect, ...]]:
+    """What `encode_details` wrote: the details without the effects, and both kinds of effects."""
     if text is None:
-        return {}, ()
+        return {}, (), ()
     details: dict[str, Any] = json.loads(text, parse_float=Decimal)
-    return details, tuple(_effect(row) for row in details.pop("effects", ()))
+    effects = tuple(_effect(row) for row in details.pop("effects", ()))
+    return details, effects, tuple(PromotionEffect(*row) for row in details.pop("promotions", ()))
 
 
 def _effect(row: list[Any]) -> Effect:

@@ -15,7 +15,19 @@ import msgspec
 
 from milepost.database import Tenant, Tx
 from milepost.rules.coverage import Enrolment, Members
+from milepost.rules.definitions import Definitions
 from milepost.rules.effects import Changes, LevelAchievement, Progress, Stint
+from milepost.rules.holdings import total_usage, winners
+from milepost.store.holdings import (
+    SAVE_EARNS,
+    SAVE_ISSUALS,
+    SAVE_REDEMPTIONS,
+    claim_usage,
+    earn_rows,
+    give_back_usage,
+    issual_rows,
+    redemption_rows,
+)
 from milepost.store.journal import encode_details
 from milepost.store.pipeline import Reply, Rows, ask, tell
 
@@ -129,13 +141,14 @@ SET attempt = excluded.attempt, value = excluded.value, achieved_at = excluded.a
 
 SAVE_REWARDS = """
 INSERT INTO rewards (org_id, customer_id, reward_id, target_group_id, target_id, period_id, streak_level_id,
-                     attempt, ordinal, name, type, value, reference, granted_at, cause)
+                     attempt, ordinal, name, type, value, reference, granted_at, cause, promotion_id,
+                     earn_id, paid_for)
 SELECT %b, k.*
 FROM unnest(%b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[],
             %b::integer[], %b::smallint[], %b::text[], %b::text[], %b::numeric[], %b::text[],
-            %b::timestamptz[], %b::text[])
+            %b::timestamptz[], %b::text[], %b::bigint[], %b::bigint[], %b::text[])
     AS k (customer_id, reward_id, target_group_id, target_id, period_id, streak_level_id, attempt,
-          ordinal, name, type, value, reference, granted_at, cause)
+          ordinal, name, type, value, reference, granted_at, cause, promotion_id, earn_id, paid_for)
 """
 
 SAVE_LEVELS = """
@@ -285,18 +298,22 @@ def _columns(rows: Collection[tuple[int, ...]], count: int) -> list[list[int]]:
     return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(count)]
 
 
-async def claim(tx: Tx, tenant: Tenant, changes: Sequence[Changes]) -> set[int]:
+async def claim(
+    tx: Tx, tenant: Tenant, changes: Sequence[Changes], definitions: Definitions
+) -> set[int]:
     """Compare and set the versions, in the order of the customer id; returns the ids that won.
 
     A customer that another transaction changed since the load loses and is not locked. Rewards get
-    their ids in the same round trip.
+    their ids in the same round trip. Who uses a promotion that is limited for all customers together
+    wins only if there is room, which takes one more; a version may be higher then without an entry.
     """
+    writing = [change for change in changes if not change.only_leans]
     reply = await ask(
         tx,
         CLAIM,
         tenant.org_id,
-        [change.customer_id for change in changes],
-        [change.version for change in changes],
+        [change.customer_id for change in writing],
+        [change.version for change in writing],
     )
     rewards = [reward for change in changes for reward in change.rewards]
     ids = await ask(tx, ASK_REWARD_IDS, len(rewards)) if rewards else None
@@ -304,6 +321,22 @@ async def claim(tx: Tx, tenant: Tenant, changes: Sequence[Changes]) -> set[int]:
     if ids is not None:
         for reward, (reward_id,) in zip(rewards, await ids.rows(), strict=True):
             reward.id = reward_id
+    if any(change.usage or change.leans_on for change in changes):
+        return await _claim_usage(tx, tenant, changes, definitions, won)
+    return won
+
+
+async def _claim_usage(
+    tx: Tx, tenant: Tenant, changes: Sequence[Changes], definitions: Definitions, claimed: set[int]
+) -> set[int]:
+    """Count what those who were claimed use of promotions; returns the winners."""
+    used = total_usage(change for change in changes if change.customer_id in claimed)
+    room = await claim_usage(tx, tenant, definitions, used) if used else set()
+    won = winners(changes, claimed, used.keys() - room)
+    lost = total_usage(c for c in changes if c.customer_id in claimed - won)
+    back = {promotion_id: usage for promotion_id, usage in lost.items() if promotion_id in room}
+    if back:
+        await give_back_usage(tx, tenant, back)
     return won
 
 
@@ -322,6 +355,9 @@ async def save_changes(tx: Tx, tenant: Tenant, changes: Sequence[Changes]) -> No
         (SAVE_REWARDS, _reward_rows(changes)),
         (SAVE_CYCLE_ENDS, _cycle_end_rows(changes)),
         (SAVE_ACTIVITIES, _activity_rows(changes)),
+        (SAVE_ISSUALS, issual_rows(changes)),
+        (SAVE_EARNS, earn_rows(changes)),
+        (SAVE_REDEMPTIONS, redemption_rows(changes)),
         (SAVE_JOURNAL, _journal_rows(changes)),
     ):
         if rows:
@@ -363,7 +399,8 @@ def _level_rows(changes: Sequence[Changes]) -> list[Row]:
 def _reward_rows(changes: Sequence[Changes]) -> list[Row]:
     return [
         (c.customer_id, r.id, r.target_group_id, r.target_id, r.period_id, r.streak_level_id,
-         r.attempt, r.ordinal, r.name, r.type, r.value, r.reference, r.granted_at, r.cause)
+         r.attempt, r.ordinal, r.name, r.type, r.value, r.reference, r.granted_at, r.cause,
+         r.promotion_id, r.earn_id, r.paid_for)
         for c in changes
         for r in c.rewards
     ]  # fmt: skip

@@ -46,6 +46,13 @@ SELECT o.org_id, o.root_org_id FROM orgs o
 WHERE NOT o.sandbox AND (
     EXISTS (SELECT {_UNFINISHED.format(org="o.org_id")})
     OR EXISTS (SELECT FROM cycle_ends c WHERE c.org_id = o.org_id AND c.due_at <= %b)
+    OR EXISTS (
+        SELECT FROM issuals i
+        WHERE i.org_id = o.org_id AND i.expires_at <= %b AND i.ended_at IS NULL AND NOT i.is_dummy
+    )
+    OR EXISTS (
+        SELECT FROM earns e WHERE e.org_id = o.org_id AND e.expires_at <= %b AND e.ended_at IS NULL
+    )
 )
 ORDER BY o.org_id
 """  # noqa: S608 - ours
@@ -71,12 +78,23 @@ CROSS JOIN LATERAL (
 ORDER BY e.customer_id LIMIT %b
 """
 
-ASK_CUSTOMERS_WITH_ENDS = """
-SELECT DISTINCT c.customer_id FROM (
-    SELECT c.customer_id FROM cycle_ends c WHERE c.org_id = %b AND c.due_at <= %b
-    ORDER BY c.due_at LIMIT %b
-) AS c
-ORDER BY c.customer_id
+# Each kind is asked for a whole batch, of which those come first that fell due first.
+ASK_CUSTOMERS_WITH_OWN = """
+SELECT DISTINCT o.customer_id FROM (
+    SELECT o.customer_id FROM (
+        (SELECT customer_id, due_at FROM cycle_ends
+         WHERE org_id = %b AND due_at <= %b ORDER BY due_at LIMIT %b)
+        UNION ALL
+        (SELECT customer_id, expires_at FROM issuals
+         WHERE org_id = %b AND expires_at <= %b AND ended_at IS NULL AND NOT is_dummy
+         ORDER BY expires_at LIMIT %b)
+        UNION ALL
+        (SELECT customer_id, expires_at FROM earns
+         WHERE org_id = %b AND expires_at <= %b AND ended_at IS NULL ORDER BY expires_at LIMIT %b)
+    ) AS o
+    ORDER BY o.due_at LIMIT %b
+) AS o
+ORDER BY o.customer_id
 """
 
 ASK_ENDS = """
@@ -139,7 +157,7 @@ async def load_unfinished(tx: Tx, tenant: Tenant, to: datetime) -> set[tuple[int
 
 async def load_orgs_with_due_work(tx: Tx, now: datetime) -> list[Tenant]:
     """The organisations, sandboxes left out, in which something is due at `now`; as operator."""
-    rows = await (await ask(tx, ASK_ORGS_WITH_DUE_WORK, now, now, now)).rows()
+    rows = await (await ask(tx, ASK_ORGS_WITH_DUE_WORK, now, now, now, now, now)).rows()
     return [Tenant(*row) for row in rows]
 
 
@@ -167,9 +185,12 @@ async def load_page(
     return [row[0] for row in await reply.rows()]
 
 
-async def load_customers_with_ends(tx: Tx, tenant: Tenant, to: datetime, size: int) -> list[int]:
-    """Customers of whose own cycles some are due at `to`: those of the `size` that fell due first."""
-    rows = await (await ask(tx, ASK_CUSTOMERS_WITH_ENDS, tenant.org_id, to, size)).rows()
+async def load_customers_with_own(tx: Tx, tenant: Tenant, to: datetime, size: int) -> list[int]:
+    """Customers of whom something of their own is due at `to`, the end of a cycle or an expiry: those of
+    the `size` that fell due first.
+    """
+    due = (tenant.org_id, to, size)
+    rows = await (await ask(tx, ASK_CUSTOMERS_WITH_OWN, *due, *due, *due, size)).rows()
     return [row[0] for row in rows]
 
 

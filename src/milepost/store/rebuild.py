@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from milepost.database import Tenant, Tx
 from milepost.rules.coverage import Enrolment
-from milepost.rules.effects import Changes, Entry, LevelAchievement
-from milepost.rules.rebuild import Corrections, Difference, Grant, State, grant_key
+from milepost.rules.differences import Difference
+from milepost.rules.effects import Changes, Earn, Entry, Issual, LevelAchievement, Redemption
+from milepost.rules.rebuild import Corrections, Grant, State, grant_key
 from milepost.store.journal import decode_details
 from milepost.store.members import add_progress, ask_stints_of_customers, read_stints, save_changes
 from milepost.store.pipeline import Reply, ask, tell
@@ -54,13 +55,38 @@ CROSS JOIN LATERAL (
 """
 
 ASK_GRANTS = """
-SELECT r.customer_id, r.target_id, r.period_id, r.streak_level_id, r.attempt, r.ordinal, r.name, r.type,
-       r.value, r.granted_at
+SELECT r.customer_id, r.target_id, r.period_id, r.streak_level_id, r.promotion_id, r.paid_for, r.attempt,
+       r.ordinal, r.name, r.type, r.value, r.granted_at
 FROM unnest(%b::bigint[]) AS k (customer_id)
 CROSS JOIN LATERAL (
     SELECT * FROM rewards r WHERE r.org_id = %b AND r.customer_id = k.customer_id OFFSET 0
 ) AS r
-WHERE r.target_id IS NOT NULL AND r.period_id IS NOT NULL
+"""
+
+ASK_ISSUALS = """
+SELECT i.customer_id, i.issual_id, i.promotion_id, i.issued_at, i.expires_at, i.is_dummy, i.entry_id,
+       i.ended_at, i.ended_as
+FROM unnest(%b::bigint[]) AS k (customer_id)
+CROSS JOIN LATERAL (
+    SELECT * FROM issuals i WHERE i.org_id = %b AND i.customer_id = k.customer_id OFFSET 0
+) AS i
+"""
+
+ASK_EARNS = """
+SELECT e.customer_id, e.earn_id, e.promotion_id, e.issual_id, e.earned_at, e.expires_at, e.entry_id,
+       e.redemptions, e.points, e.ended_at, e.ended_as
+FROM unnest(%b::bigint[]) AS k (customer_id)
+CROSS JOIN LATERAL (
+    SELECT * FROM earns e WHERE e.org_id = %b AND e.customer_id = k.customer_id OFFSET 0
+) AS e
+"""
+
+ASK_REDEMPTIONS = """
+SELECT r.customer_id, r.promotion_id, r.paid_for, r.earn_id, r.occurred_at, r.redeemed_at, r.points
+FROM unnest(%b::bigint[]) AS k (customer_id)
+CROSS JOIN LATERAL (
+    SELECT * FROM redemptions r WHERE r.org_id = %b AND r.customer_id = k.customer_id OFFSET 0
+) AS r
 """
 
 ASK_JOURNAL = """
@@ -158,13 +184,16 @@ async def load_dated_targets(tx: Tx, tenant: Tenant) -> frozenset[int]:
 
 
 async def load_states(tx: Tx, tenant: Tenant, versions: Mapping[int, int]) -> dict[int, State]:
-    """What is stored of customers: four statements, one round trip."""
+    """What is stored of customers: seven statements, one round trip."""
     keys = list(versions)
     states = {customer: State(version) for customer, version in versions.items()}
     stints = await ask_stints_of_customers(tx, tenant, keys)
     progress = await ask(tx, ASK_PROGRESS, keys, tenant.org_id)
     levels = await ask(tx, ASK_LEVELS, keys, tenant.org_id)
     grants = await ask(tx, ASK_GRANTS, keys, tenant.org_id)
+    issuals = await ask(tx, ASK_ISSUALS, keys, tenant.org_id)
+    earns = await ask(tx, ASK_EARNS, keys, tenant.org_id)
+    redemptions = await ask(tx, ASK_REDEMPTIONS, keys, tenant.org_id)
     enrolments: dict[tuple[int, int], Enrolment] = read_stints(await stints.rows())
     add_progress(enrolments, await progress.rows())
     for (customer, target), enrolment in enrolments.items():
@@ -173,9 +202,17 @@ async def load_states(tx: Tx, tenant: Tenant, versions: Mapping[int, int]) -> di
         state.progress.update({(target, key): row for key, row in enrolment.progress.items()})
     for customer, target, level, attempt, *columns in await levels.rows():
         states[customer].levels[target, level, attempt] = LevelAchievement(level, attempt, *columns)
-    for customer, target, period, level, attempt, ordinal, *columns in await grants.rows():
-        key = grant_key(target, period, level, attempt, ordinal)
-        states[customer].grants[key] = Grant(target, period, *columns)
+    for customer, target, period, level, promotion, paid_for, *columns in await grants.rows():
+        attempt, ordinal, *granted = columns
+        paid = (promotion, paid_for) if promotion is not None else None
+        key = grant_key(target, period, level, attempt, ordinal, paid)
+        states[customer].grants[key] = Grant(target, period, *granted)
+    for customer, *row in await issuals.rows():
+        states[customer].held.issuals[row[0]] = Issual(*row)
+    for customer, *row in await earns.rows():
+        states[customer].held.earns[row[0]] = Earn(*row)
+    for customer, *row in await redemptions.rows():
+        states[customer].held.redemptions[row[0], row[1]] = Redemption(*row)
     return states
 
 
@@ -223,13 +260,18 @@ async def read_strays(reply: Reply) -> list[Difference]:
 async def save_corrections(
     tx: Tx, tenant: Tenant, versions: Mapping[int, int], found: Mapping[int, Corrections]
 ) -> None:
-    """Write and drop rows of progress and of levels. The customers must be claimed."""
+    """Write and drop rows of progress and of levels; write those of enrolments and earned records.
+
+    The customers must be claimed.
+    """
     changes = [
         Changes(
             customer,
             versions[customer],
             progress=dict(each.progress),
             levels=dict(each.levels),
+            issuals=dict(each.issuals),
+            earns=dict(each.earns),
         )
         for customer, each in found.items()
     ]

@@ -16,7 +16,7 @@ from typing import Any
 from milepost.database import Tenant, Tx
 from milepost.rules.coverage import Enrolment
 from milepost.rules.customers import Identifier, Profile
-from milepost.rules.effects import Entry, LevelAchievement
+from milepost.rules.effects import ORDINAL_BITS, Entry, LevelAchievement, entry_id
 from milepost.rules.envelopes import Recipient
 from milepost.rules.notification_blocks import Occurrence
 from milepost.rules.reasons import ACTIVITY, COUNTED, HIDDEN_WHATS, NOTIFYING_WHATS
@@ -172,7 +172,6 @@ ASK_ENROLLED_ONCE = """
 SELECT FROM enrolments WHERE org_id = %b AND customer_id = %b AND target_id = %b LIMIT 1
 """
 
-_ORDINAL_BITS = 15
 _LAST = 2**63 - 1
 
 
@@ -331,8 +330,8 @@ async def load_journal(
         target_id,
         list(focus.event_names) if focus is not None else [],
         target_id,
-        line >> _ORDINAL_BITS,
-        line & (2**_ORDINAL_BITS - 1),
+        line >> ORDINAL_BITS,
+        line & (2**ORDINAL_BITS - 1),
         page.limit,
     )
     if not await customer.rows():
@@ -376,7 +375,7 @@ async def load_occurrences(
     identifiers = await ask(tx, ASK_IDENTIFIERS, *as_person)
     enrolments = await ask(tx, ASK_ENROLMENT_IDS, tenant.org_id, customer_id)
     statement, line = _cut(page, ASK_OCCURRENCES_BEFORE, ASK_OCCURRENCES_AFTER)
-    place = (line >> _ORDINAL_BITS, line & (2**_ORDINAL_BITS - 1))
+    place = (line >> ORDINAL_BITS, line & (2**ORDINAL_BITS - 1))
     occurrences = await ask(tx, statement, tenant.org_id, customer_id, *place, page.limit)
     found = await customer.rows()
     if not found:
@@ -436,15 +435,14 @@ def _occurrence(version: int, ordinal: int, *columns: Any) -> Occurrence:
 
 def _tracked_event(version: int, ordinal: int, at: datetime, *columns: Any) -> TrackedEvent:
     kind, name, unique_id, occurred_at, period_id, amount = columns
-    line_id = version << _ORDINAL_BITS | ordinal
+    line_id = entry_id(version, ordinal)
     return TrackedEvent(line_id, at, kind, name, unique_id, occurred_at or at, period_id, amount)
 
 
 def _journal_line(version: int, ordinal: int, *columns: Any) -> JournalLine:
     at, what, reason, group_id, target_id, period_id, text = columns
-    details, effects = decode_details(text)
-    entry = Entry(at, what, reason, group_id, target_id, period_id, details, effects)
-    return JournalLine(version << _ORDINAL_BITS | ordinal, entry)
+    entry = Entry(at, what, reason, group_id, target_id, period_id, *decode_details(text))
+    return JournalLine(entry_id(version, ordinal), entry)
 
 
 def _cut(page: Page, before: str, after: str) -> tuple[str, int]:
