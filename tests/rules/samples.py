@@ -360,9 +360,10 @@ class Rows:
             self.rewards.extend((customer, reward) for reward in changes.rewards)
             self.journal.extend((customer, entry) for entry in changes.journal)
         keys = [
-            (c, r.target_id, r.streak_level_id or -(r.period_id or 0), r.attempt, r.ordinal)
+            (c, r.target_id, r.streak_level_id or -(r.period_id or 0), r.promotion_id, r.paid_for,
+             r.attempt, r.ordinal)
             for c, r in self.rewards
-        ]
+        ]  # fmt: skip
         assert len(set(keys)) == len(keys)
         # What a batch goes on with is what the next one loads.
         for key, enrolment in members.enrolments.items():

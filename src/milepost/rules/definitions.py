@@ -312,6 +312,8 @@ class Timeline:
 
     def __init__(self, promotions: Iterable[Promotion]) -> None:
         self._promotions = sorted(promotions, key=lambda promotion: promotion.id)
+        self._by_start = sorted(self._promotions, key=lambda promotion: promotion.starts_at)
+        self._starts = [promotion.starts_at for promotion in self._by_start]
         self._bounds = sorted({at for p in self._promotions for at in (p.starts_at, p.ends_at)})
         self._running: dict[int, tuple[Promotion, ...]] = {}
 
@@ -326,6 +328,11 @@ class Timeline:
                 p for p in self._promotions if p.starts_at <= instant < p.ends_at
             )
         return running
+
+    def between(self, first: datetime, last: datetime) -> tuple[Promotion, ...]:
+        """The promotions whose dates include an instant from `first` to `last`, both included."""
+        begun, come = bisect_right(self._starts, first), bisect_right(self._starts, last)
+        return (*self.at(first), *self._by_start[begun:come])
 
 
 @dataclass(frozen=True)
@@ -396,6 +403,31 @@ class Definitions:
         """Those that may pay, or did before they were switched off."""
         published = ("ACTIVE", "PAUSED", "STOPPED")
         return tuple(p for p in self.promotions.values() if p.pays and p.state in published)
+
+    @cached_property
+    def promotions_paid_by_key(self) -> frozenset[int]:
+        """The ids of promotions that may meet what they paid for again, in the same attempt.
+
+        A unified group is met again after a return, and a cycle of a streak that was paid for may reach a
+        level when it is met again. Nothing but the key of the earlier redemption says so.
+        """
+        found = set()
+        for promotion in self._paying_promotions:
+            criteria = promotion.criteria
+            if criteria is None or criteria.event != TARGET_COMPLETED:
+                continue
+            groups = [self.groups_by_target.get(target_id) for target_id in criteria.target_ids]
+            if not groups:
+                groups = [
+                    self.groups.get(each) for each in criteria.target_group_ids or self.groups
+                ]
+            if any(
+                (group.tracking_type == "UNIFIED" and not criteria.target_ids) or group.levels
+                for group in groups
+                if group is not None
+            ):
+                found.add(promotion.id)
+        return frozenset(found)
 
     @property
     def rewards_completion(self) -> bool:

@@ -134,7 +134,7 @@ def promotions_needed(
 ) -> HoldingsNeeded:
     """What has to be loaded of promotions, which may pay for what a command achieves at once."""
     occasions = [
-        (command.customer_id, TARGET_COMPLETED, now)
+        (command.customer_id, TARGET_COMPLETED, now, now)
         for command in commands
         if isinstance(command, Enrol) and _moves_value(command)
     ]

@@ -190,8 +190,10 @@ def act(
 
 
 def expire(book: Book, record: Issual | Earn) -> None:
-    """End a record at its expiry, at which the book stands."""
+    """End a record at its expiry, at which the book stands: as this batch has left it."""
     promotion = book.definitions.promotions[record.promotion_id]
+    if isinstance(record, Earn):
+        record = book.changes.earns.get(record.id, record)
     ended = replace(record, ended_at=record.expires_at, ended_as=EXPIRED)
     if isinstance(ended, Issual):
         book.changes.issuals[ended.id] = ended

@@ -38,6 +38,7 @@ BULK_SOURCES = (*(s for s in SOURCES if s not in ("WECHAT", "MOBILE_APP")), ANY_
 EARN_IDS_MAX = 1_000
 
 _INT64 = range(-(2**63), 2**63)
+_NOBODYS = "an integer beyond 64 bits"  # Python writes out no number of any length
 _INTEGER = re.compile(r"[0-9]{1,18}", re.ASCII)
 _KEY_CHARACTERS_MAX = 300
 
@@ -155,7 +156,7 @@ def _read_customers(
             return Refusal(IDENTIFIERS_EMPTY)
         value, source = customer.get("identifierValue"), customer.get("source")
         if isinstance(value, int) and not isinstance(value, bool):
-            value = str(value)
+            value = str(value) if value in _INT64 else _NOBODYS
         if not isinstance(value, str) or not value.strip() or not isinstance(source, str):
             return Refusal(IDENTIFIERS_EMPTY)
         source = source.strip().upper()

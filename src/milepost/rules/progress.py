@@ -99,7 +99,7 @@ def move(book: Book, each: Move) -> None:
             reason = "LOWER_THAT_DAY" if each.reason == "ADDED" else "RETURNED"
             _lost(book, group, target, period, reason)
     if unified:
-        _unify(book, group, target, period, was_met=was_met)
+        unify(book, group, target, period, was_met=was_met)
     book.counted.append(
         CountedEffect(
             group,
@@ -127,12 +127,19 @@ def set_balance(
 ) -> None:
     """Write the value that an enrolment sets, in its attempt; it may achieve the cycle at once (rule 4)."""
     unified = group.tracking_type == "UNIFIED"
-    was_met = unified and is_met(group, period, members_of(book, group, period))
+    stored = enrolment_of(book, target.id).progress.get(period.id)
+    members = members_of(book, group, period) if unified else {}
     put_progress(book, target.id, progress)
     if achieved(progress):
         reached(book, group, target, period, reason)
-    if unified:
-        _unify(book, group, target, period, was_met=was_met)
+    if not unified:
+        return
+    was_met = is_met(group, period, members)
+    begins = stored is not None and stored.attempt != progress.attempt
+    if begins and is_met(group, period, members_of(book, group, period)):
+        # What is met now owes nothing to the member's earlier attempt.
+        was_met = is_met(group, period, {**members, target.id: None})
+    unify(book, group, target, period, was_met=was_met)
 
 
 def start_of(group: TargetGroup, stored: Progress | None, stint: Stint, period: Period) -> Progress:
@@ -166,7 +173,7 @@ def reached(book: Book, group: TargetGroup, target: Target, period: Period, reas
         by = "ACHIEVED_BY_BALANCE" if reason == "INITIAL_BALANCE" else "ACHIEVED_BY_ACTIVITY"
         grant(book, group, target, period, attempt, target.rewards, by)
     level_names = _reach_levels(book, group, target, period, attempt) if group.is_streak else ()
-    if due:
+    if due or level_names:
         complete(book, group, target, period, progress, level_names)
 
 
@@ -178,7 +185,10 @@ def complete(
     progress: Progress,
     level_names: tuple[str, ...] = (),
 ) -> None:
-    """Tell promotions that an achieved target's rewards are due, once per attempt (contract §7)."""
+    """Tell promotions that an achieved target's rewards are due, once per attempt (contract §7).
+
+    Of a streak's level too, which a cycle may reach that was rewarded before; each still pays once for it.
+    """
     if book.definitions.rewards_completion and group.tracking_type != "CAPPING":
         asked = target_value(target, period, progress)
         book.completions.append(
@@ -189,12 +199,14 @@ def complete(
 def complete_unified(book: Book, group: TargetGroup, period: Period) -> None:
     """Tell promotions that a unified group is met in a cycle: it has no other rewards (contract §4).
 
-    Its attempt rises with that of each member. Value and target value are the members' sums.
+    Its attempt rises with that of each member, those that the customer has left included. Value and
+    target value are the members' sums.
     """
     if not book.definitions.rewards_completion:
         return
     rows = members_of(book, group, period)
-    attempts = [row.attempt if row is not None else 1 for row in rows.values()]
+    known = [enrolment_of(book, target.id).progress.get(period.id) for target in group.targets]
+    attempts = [row.attempt if row is not None else 1 for row in known]
     reached_in_all = sum((row.value for row in rows.values() if row is not None), ZERO)
     asked = sum((target_value(t, period, rows[t.id]) for t in group.targets), ZERO)
     attempt = sum(attempts) - len(attempts) + 1
@@ -239,7 +251,7 @@ def _reach_levels(
 
     A level is achieved by a run of its length, wherever it lies in the attempt: late activity may join
     two runs before a break. Its rewards are granted once per attempt, whatever is lost in between.
-    Returns the names of the levels reached.
+    Returns the names of the levels reached for the first time in the attempt.
     """
     enrolment = enrolment_of(book, target.id)
     length = longest_run(group, enrolment, book.now, attempt)
@@ -251,8 +263,8 @@ def _reach_levels(
         put_level(book, target.id, LevelAchievement(level.id, attempt, period.id, book.now))
         details = _level_standing(book, group, enrolment, level, attempt)
         note(book, group, target, period, "ACHIEVED", "LEVEL_REACHED", **details)
-        names.append(level.name)
         if known is None:
+            names.append(level.name)
             grant(book, group, target, period, attempt, level.rewards, "LEVEL_REWARD", level)
     return tuple(names)
 
@@ -284,9 +296,7 @@ def _level_standing(
     }
 
 
-def _unify(
-    book: Book, group: TargetGroup, target: Target, period: Period, *, was_met: bool
-) -> None:
+def unify(book: Book, group: TargetGroup, target: Target, period: Period, *, was_met: bool) -> None:
     """Note that a unified group's condition is met since the last move, or no longer."""
     members = members_of(book, group, period)
     met = is_met(group, period, members)

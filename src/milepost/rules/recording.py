@@ -130,9 +130,12 @@ def promotions_needed(
     definitions: Definitions, activities: Sequence[Activity], now: datetime
 ) -> HoldingsNeeded:
     """What has to be loaded of promotions: for the activities, and for what they may complete now."""
-    occasions = [(each.customer_id, each.event_name, each.occurred_at) for each in activities]
+    occasions = [
+        (each.customer_id, each.event_name, each.occurred_at, each.occurred_at)
+        for each in activities
+    ]
     if definitions.rewards_completion:
-        occasions += [(each.customer_id, TARGET_COMPLETED, now) for each in activities]
+        occasions += [(each.customer_id, TARGET_COMPLETED, now, now) for each in activities]
     return holdings_needed(definitions, occasions)
 
 

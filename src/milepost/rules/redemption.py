@@ -16,7 +16,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from milepost.errors import Refusal
-from milepost.rules.activities import EVENT, RETURN, ZERO, Activity
+from milepost.rules.activities import EVENT, RETURN, TRANSACTION_ADD, ZERO, Activity
 from milepost.rules.book import Book, Completion, Paid
 from milepost.rules.calendar import EARLIEST_AT, LATEST_AT
 from milepost.rules.coverage import Members
@@ -81,21 +81,22 @@ class HoldingsNeeded:
 
 
 def holdings_needed(
-    definitions: Definitions, occasions: Iterable[tuple[int, str, datetime]]
+    definitions: Definitions, occasions: Iterable[tuple[int, str, datetime, datetime]]
 ) -> HoldingsNeeded:
-    """What occasions need, each a (customer id, name of the event, date)."""
+    """What occasions need, each a (customer id, name of the event, first date, last date)."""
     needed = HoldingsNeeded()
-    for customer, event, at in occasions:
+    for customer, event, first, last in occasions:
         generic = definitions.generic_promotions.get(event)
-        for promotion in generic.at(at) if generic is not None else ():
-            _need(needed, definitions, promotion, customer, at)
+        for promotion in generic.between(first, last) if generic is not None else ():
+            _need(needed, definitions, promotion, customer, first, last)
         issued = definitions.issued_promotions.get(event)
         if issued:
-            first, last = needed.spans.get(customer, (at, at))
-            needed.spans[customer] = min(first, at), max(last, at)
+            begin, end = needed.spans.get(customer, (first, last))
+            needed.spans[customer] = min(begin, first), max(end, last)
             needed.promotion_ids |= issued
             for promotion_id in issued:
-                _need(needed, definitions, definitions.promotions[promotion_id], customer, at)
+                promotion = definitions.promotions[promotion_id]
+                _need(needed, definitions, promotion, customer, first, last)
     return needed
 
 
@@ -104,35 +105,24 @@ def _need(
     definitions: Definitions,
     promotion: Promotion,
     customer: int,
-    at: datetime,
+    first: datetime,
+    last: datetime,
 ) -> None:
     if promotion.is_counted:
         needed.counted.add(promotion.id)
     looks_back = [
         WINDOWS[limit.window] for limit in promotion.redemption_limits if limit.window is not None
     ]
-    by_key = _may_meet_again(definitions, promotion)
+    by_key = promotion.id in definitions.promotions_paid_by_key
     if by_key or customer_limits(promotion):
-        since = at - max(looks_back) if looks_back else LATEST_AT
+        since = first - max(looks_back) if looks_back else LATEST_AT
         if by_key:
             since = EARLIEST_AT
         key = customer, promotion.id
         needed.redeemed[key] = min(since, needed.redeemed.get(key, since))
     if looks_back and _looks_at_all(promotion):
-        first, last = needed.overall.get(promotion.id, (at, at))
-        needed.overall[promotion.id] = min(first, at - max(looks_back)), max(last, at)
-
-
-def _may_meet_again(definitions: Definitions, promotion: Promotion) -> bool:
-    """Whether the promotion pays for unified groups. After a return one may be met again in its attempt,
-    and nothing but the key of the earlier redemption says so.
-    """
-    criteria = promotion.criteria
-    if criteria is None or criteria.event != TARGET_COMPLETED or criteria.target_ids:
-        return False
-    ids = criteria.target_group_ids or definitions.groups.keys()
-    groups = (definitions.groups.get(group_id) for group_id in ids)
-    return any(group is not None and group.tracking_type == "UNIFIED" for group in groups)
+        begin, end = needed.overall.get(promotion.id, (first, last))
+        needed.overall[promotion.id] = min(begin, first - max(looks_back)), max(end, last)
 
 
 def occasion_of(activity: Activity) -> Occasion:
@@ -152,7 +142,7 @@ def plan_redemptions(
     A refusal if an expression fails. Promotions whose dates don't fit and, but for generic ones, that
     the customer was not issued for the date, are passed over; and so is what was paid for already.
     """
-    if occasion.activity.type == RETURN:
+    if not _can_be_paid(occasion):
         return []
     planned: list[Payment | PromotionEffect] = []
     standings = members.standings
@@ -198,6 +188,16 @@ def follow_up(book: Book) -> None:
             redeem(book, planned)
 
 
+def _can_be_paid(occasion: Occasion) -> bool:
+    """Whether anything is paid for such an occasion: not for returns, nor for a behavioural event that
+    bears the name of something that it is not.
+    """
+    activity = occasion.activity
+    if activity.type == EVENT and occasion.completion is None:
+        return activity.event_name not in (TRANSACTION_ADD, TARGET_COMPLETED)
+    return activity.type != RETURN
+
+
 def _candidates(
     definitions: Definitions, standings: Standings, customer_id: int, occasion: Occasion
 ) -> Iterator[tuple[Promotion, Holding]]:
@@ -239,6 +239,8 @@ def _payment(
     evaluate: Evaluate,
 ) -> Payment | str | Refusal | None:
     """The payment, the reason code why there is none, None where there is nothing to say about it."""
+    if any(each.paid_for == occasion.paid_for for each in holding.redeemed):
+        return None
     earn: Earn | None = None
     if promotion.type != "GENERIC":
         covering = [
@@ -248,15 +250,11 @@ def _payment(
         ]
         if not covering:
             return None
-        most = promotion.limits.redemptions_per_earn
-        left = [e for e in covering if most == UNLIMITED or e.redemptions < most]
-        earn = left[0] if left else None
+        earn = next((each for each in covering if not _is_used_up(promotion, each)), None)
         if promotion.is_on and earn is None:
             return "REDEMPTIONS_USED_UP"
     if not promotion.is_on:
         return "PROMOTION_INACTIVE"
-    if any(each.paid_for == occasion.paid_for for each in holding.redeemed):
-        return None
     holds = _holds(promotion, promotion.criteria, occasion, evaluate)
     if isinstance(holds, Refusal):
         return holds if occasion.completion is None else "EXPRESSION_FAILED"
@@ -287,14 +285,31 @@ def _limit_reached(
     earn: Earn | None,
 ) -> str | None:
     """The reason code of the first limit that leaves nothing to pay."""
-    pays_points_only = all(reward.type == "POINTS" for reward in promotion.rewards)
     for limit in promotion.redemption_limits:
-        if limit.kpi == "TIMES" or pays_points_only:
-            used = _used(limit, promotion, holding, standings, at, earn)
-            if used >= limit.most:
-                by_all = limit.on == "PROMOTION"
-                return "PROMOTION_LIMIT_REACHED" if by_all else "CUSTOMER_LIMIT_REACHED"
+        used = _used(limit, promotion, holding, standings, at, earn)
+        if _leaves_nothing(promotion, limit, used):
+            by_all = limit.on == "PROMOTION"
+            return "PROMOTION_LIMIT_REACHED" if by_all else "CUSTOMER_LIMIT_REACHED"
     return None
+
+
+def _is_used_up(promotion: Promotion, earn: Earn) -> bool:
+    """Whether a record's own limits leave nothing to collect from it; then the next one may pay."""
+    most = promotion.limits.redemptions_per_earn
+    if most != UNLIMITED and earn.redemptions >= most:
+        return True
+    return any(
+        _leaves_nothing(promotion, limit, _used_of(limit, earn))
+        for limit in promotion.redemption_limits
+        if limit.on == "EARN"
+    )
+
+
+def _leaves_nothing(promotion: Promotion, limit: RedemptionLimit, used: Decimal) -> bool:
+    """Whether a limit forbids another redemption. Of points it does if there is nothing but points."""
+    if used < limit.most:
+        return False
+    return limit.kpi == "TIMES" or all(reward.type == "POINTS" for reward in promotion.rewards)
 
 
 def _points_left(
@@ -337,9 +352,14 @@ def _used(
             usage = standings.usage.get(promotion.id, Usage())
             return Decimal(usage.redemptions) if times else usage.points
         case "EARN" if earn is not None:
-            return Decimal(earn.redemptions) if times else earn.points
+            return _used_of(limit, earn)
         case _:
             return ZERO
+
+
+def _used_of(limit: RedemptionLimit, earn: Earn) -> Decimal:
+    """How much of a limit was used by one record."""
+    return Decimal(earn.redemptions) if limit.kpi == "TIMES" else earn.points
 
 
 def _pay(book: Book, payment: Payment) -> None:
@@ -356,7 +376,7 @@ def _pay(book: Book, payment: Payment) -> None:
         occasion.at,
         completion.attempt if completion is not None else 1,
         _points_left(promotion, holding, standings, occasion.at, earn),
-        counts=completion is None or counts_points_of(completion.target),
+        counts=completion is None or _counts_points_of(completion),
     )
     if earn is not None:
         used = replace(earn, redemptions=earn.redemptions + 1, points=earn.points + points)
@@ -376,6 +396,12 @@ def _pay(book: Book, payment: Payment) -> None:
     )
     book.promotion_effects.append(_effect(promotion, "REDEEMED", occasion, earn_id))
     book.paid.append(Paid(promotion, earn_id, rewards))
+
+
+def _counts_points_of(completion: Completion) -> bool:
+    """Whether points for a completion count: neither a target on points nor a group of such may feed any."""
+    targets = completion.group.targets if completion.target is None else (completion.target,)
+    return all(counts_points_of(target) for target in targets)
 
 
 def _looks_at_all(promotion: Promotion) -> bool:

@@ -26,7 +26,14 @@ from milepost.rules.effects import Earn, Issual, OwnCycleEnd, Stint
 from milepost.rules.issuing import expire
 from milepost.rules.matching import Evaluate
 from milepost.rules.own_cycles import own_bounds
-from milepost.rules.progress import complete, complete_unified, members_of, standing, start_of
+from milepost.rules.progress import (
+    complete,
+    complete_unified,
+    members_of,
+    standing,
+    start_of,
+    unify,
+)
 from milepost.rules.redemption import HoldingsNeeded, follow_up, holdings_needed
 from milepost.rules.rewards import grant
 from milepost.rules.streak import run
@@ -125,10 +132,11 @@ def promotions_needed(
     settled = {work.due_at for work in works if work.kind == SETTLE}
     occasions = []
     for customer in customers:
+        occasions += [(customer, TARGET_COMPLETED, at, at) for at in settled]
         own = [end.due_at for end in ends.get(customer, ())]
-        # A cycle of one's own may be followed by others until then.
-        dates = {*settled, *own, *((until,) if own else ())}
-        occasions += [(customer, TARGET_COMPLETED, at) for at in dates]
+        if own:
+            # A cycle of one's own may be followed by others until then.
+            occasions.append((customer, TARGET_COMPLETED, min(own), until))
     return holdings_needed(definitions, occasions)
 
 
@@ -201,6 +209,8 @@ def _settle(book: Book, work: Work) -> None:
         for target in group.targets
         if (stint := enrolled_in(group, enrolment_of(book, target.id), period)) is not None
     ]
+    for target, stint in settled:
+        _catch_up(book, group, target, period, stint)
     details: dict[str, object] = {}
     if settled and group.tracking_type == "UNIFIED":
         rows = members_of(book, group, period)
@@ -230,6 +240,7 @@ def _settle_own(book: Book, end: OwnCycleEnd) -> OwnCycleEnd | None:
         return replace(end, due_at=closes_at)
     stint = _enrolled_at(group, enrolment, period, ends_at)
     if stint is not None:
+        _catch_up(book, group, target, period, stint)
         _settle_cycle(book, group, target, period, stint, {})
         follow_up(book)
     place = group.periods.index(period) + 1
@@ -260,6 +271,24 @@ def _own_cycle(
     return group, group.targets_by_id[end.target_id], period, enrolment
 
 
+def _catch_up(book: Book, group: TargetGroup, target: Target, period: Period, stint: Stint) -> None:
+    """Achieve a cycle whose target value was lowered after the last activity: it is settled by today's."""
+    stored = enrolment_of(book, target.id).progress.get(period.id)
+    progress = start_of(group, stored, stint, period)
+    if group.is_streak or group.tracking_type == "CAPPING" or achieved(progress):
+        return
+    if progress.value < target_value(target, period, progress):
+        return
+    unified = group.tracking_type == "UNIFIED"
+    was_met = unified and is_met(group, period, members_of(book, group, period))
+    progress = replace(progress, achieved_at=book.now)
+    put_progress(book, target.id, progress)
+    details = standing(target, period, progress)
+    note(book, group, target, period, "ACHIEVED", "REACHED", **details)
+    if unified:
+        unify(book, group, target, period, was_met=was_met)
+
+
 def _settle_cycle(
     book: Book,
     group: TargetGroup,
@@ -271,16 +300,6 @@ def _settle_cycle(
     """Grant what is due with an achieved cycle and was not granted in its attempt; then note it."""
     stored = enrolment_of(book, target.id).progress.get(period.id)
     progress = start_of(group, stored, stint, period)
-    asked = target_value(target, period, progress)
-    can_achieve = not group.is_streak and group.tracking_type != "CAPPING"
-    if can_achieve and not achieved(progress) and progress.value >= asked:
-        # The target value was lowered after the last activity; what is settled goes by today's.
-        progress = replace(progress, achieved_at=book.now)
-        put_progress(book, target.id, progress)
-        note(
-            book, group, target, period, "ACHIEVED", "REACHED",
-            **standing(target, period, progress),
-        )  # fmt: skip
     met = achieved(progress)
     if met and not group.is_streak and progress.rewarded_attempt != progress.attempt:
         progress = replace(progress, rewarded_attempt=progress.attempt)
