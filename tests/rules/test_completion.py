@@ -292,6 +292,12 @@ def test_a_ceiling_that_is_reached_is_no_achievement() -> None:
     assert here.paid == [("Points", 50)]
 
 
+def test_a_balance_that_fills_a_ceiling_achieves_nothing() -> None:
+    here = desk(capping(asked=50), completion())
+    assert here.join(90, "c1", 50) == 0
+    assert here.granted == []
+
+
 # From records
 
 
@@ -319,6 +325,14 @@ def test_a_settlement_is_paid_from_a_record_that_has_not_expired_by_then(
     assert (here.earned().ended_as, len(here.granted)) == ("EXPIRED", paid)
     expired = [entry for _, entry in here.journal if entry.reason == "PROMOTION_EARN_EXPIRED"]
     assert expired[0].details["redemptions"] == paid
+
+
+def test_at_one_instant_cycles_are_settled_then_records_expire_then_cycles_begin() -> None:
+    here = joined(at_the_end(), completion(DIRECT, earn_expiry=days(10)))
+    here.earn()
+    here.wait(10)
+    told = [entry.reason for _, entry in here.journal if entry.at == day(10)]
+    assert told == ["SETTLED_UNACHIEVED", "PROMOTION_EARN_EXPIRED", "CYCLE_STARTED"]
 
 
 def test_settlements_of_one_go_are_paid_oldest_record_first() -> None:
@@ -568,6 +582,17 @@ def test_a_balance_of_one_member_does_not_meet_anew_what_another_meets_all_the_w
     here.leave(71)
     here.join(71, "c1", 1)
     assert [reward.attempt for reward in here.granted] == [1]
+
+
+def test_a_unified_group_that_was_paid_for_when_it_was_met_is_not_paid_for_at_the_settlement() -> (
+    None
+):
+    here = joined(pair(combination="ANY"), completion(groups=(GROUP,)))
+    here.happen("walk")
+    here.leave(72)
+    here.join(72, "c1", 0)
+    here.wait(10)
+    assert len(here.granted) == 1
 
 
 def test_leaving_a_member_begins_no_earlier_attempt_again() -> None:

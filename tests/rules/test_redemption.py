@@ -226,6 +226,15 @@ def test_a_batch_goes_on_with_what_it_has_collected() -> None:
     ] * 2
 
 
+def test_activities_of_one_batch_are_paid_each_by_its_own_date() -> None:
+    here = issued(at=3, each=UNLIMITED, earn_expiry=days(5))
+    here.now = day(20)
+    dates = [day(1), day(3) - TICK, day(3), day(8) - TICK, day(8), day(20)]
+    activities = [sale(f"a-{place}", 1, at) for place, at in enumerate(dates)]
+    here.take(*activities)
+    assert [here.effects_of(each) for each in activities] == ["", "", "e1", "e1", "", ""]
+
+
 # What it pays for
 
 
@@ -287,6 +296,12 @@ def test_returns_take_nothing_back_and_are_paid_nothing() -> None:
     before = (list(here.rewards), dict(here.earns), dict(here.redemptions))
     assert here.do(refund("rt", "tx", 100)) == ""
     assert (list(here.rewards), dict(here.earns), dict(here.redemptions)) == before
+
+
+def test_a_return_is_paid_nothing_whatever_a_promotion_listens_to() -> None:
+    here = desk(generic(event="ReturnBill"))
+    here.take(sale("tx", 100))
+    assert here.do(refund("rt", "tx", 100)) == ""
 
 
 def test_a_sale_and_its_return_in_one_batch_are_paid_as_the_sale_alone() -> None:
