@@ -131,17 +131,27 @@ ASK_ISSUAL_IDS = "SELECT nextval('issual_ids') FROM generate_series(1, %b::integ
 ASK_EARN_IDS = "SELECT nextval('earn_ids') FROM generate_series(1, %b::integer)"
 
 # A use is counted if the limits leave room for it, however much others have used meanwhile. Where a window
-# limits it, nobody may have redeemed since it was looked at.
+# limits it, nobody may have redeemed since it was looked at. The rows are locked in the order of their ids
+# first: joined as it likes, the update would take them in any, and batches would wait in a circle.
 CLAIM_USAGE = """
+WITH k AS MATERIALIZED (
+    SELECT k.*
+    FROM (
+        SELECT * FROM unnest(%b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::numeric[],
+                             %b::bigint[], %b::bigint[], %b::numeric[], %b::bigint[])
+            AS k (promotion_id, earns, revoked, redemptions, points, earns_max, redemptions_max, points_max,
+                  seen)
+        ORDER BY promotion_id OFFSET 0
+    ) AS k
+    CROSS JOIN LATERAL (
+        SELECT FROM promotion_usage u
+        WHERE u.org_id = %b AND u.promotion_id = k.promotion_id OFFSET 0 FOR NO KEY UPDATE
+    ) AS locked
+)
 UPDATE promotion_usage AS u
 SET earns = u.earns + k.earns, revoked_earns = u.revoked_earns + k.revoked,
     redemptions = u.redemptions + k.redemptions, points = u.points + k.points
-FROM (
-    SELECT * FROM unnest(%b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::numeric[], %b::bigint[],
-                         %b::bigint[], %b::numeric[], %b::bigint[])
-        AS k (promotion_id, earns, revoked, redemptions, points, earns_max, redemptions_max, points_max, seen)
-    ORDER BY promotion_id OFFSET 0
-) AS k
+FROM k
 WHERE u.org_id = %b AND u.promotion_id = k.promotion_id
   AND (k.earns = 0 OR k.earns_max IS NULL
        OR u.earns + k.earns - CASE WHEN %b THEN u.revoked_earns + k.revoked ELSE 0 END <= k.earns_max)
@@ -151,6 +161,7 @@ WHERE u.org_id = %b AND u.promotion_id = k.promotion_id
 RETURNING u.promotion_id
 """
 
+# Of rows that this transaction has.
 GIVE_BACK_USAGE = """
 UPDATE promotion_usage AS u
 SET earns = u.earns - k.earns, revoked_earns = u.revoked_earns - k.revoked,
@@ -318,6 +329,7 @@ async def claim_usage(
         tx,
         CLAIM_USAGE,
         *map(list, zip(*rows, strict=True)),
+        tenant.org_id,
         tenant.org_id,
         definitions.revokes_restore_limits,
     )
