@@ -10,7 +10,7 @@ from milepost.database import Tenant, Tx
 from milepost.errors import Refusal
 from milepost.rules.customers import Identifier
 from milepost.rules.effects import Changes
-from milepost.rules.issuing import Act, Acted, Cast, act, find_promotion
+from milepost.rules.issuing import Act, Cast, act, find_promotion
 from milepost.runner import Decided, Moment
 from milepost.store import members
 from milepost.store.customers import load_known
@@ -68,11 +68,12 @@ class Issuing:
             act(moment.definitions, state, command, moment.now, evaluate) for command in commands
         ]
         changes: dict[Identifier, Changes] = {}
-        for command, outcome in zip(commands, outcomes, strict=True):
-            if isinstance(outcome, Acted):
-                changed = state.changes[outcome.customer_id]
-                if changed.journal or changed.leans_on:
-                    changes[command.boundary] = changed
+        for command in commands:
+            # Who is refused too: that may rest on what was done for the same customer by another name.
+            known = state.known.get(command.boundary)
+            changed = state.changes.get(known.customer_id) if known is not None else None
+            if changed is not None and (changed.journal or changed.leans_on):
+                changes[command.boundary] = changed
         return Decided(outcomes, changes)
 
     async def claim(
