@@ -83,6 +83,7 @@ CREATE TABLE earns (
     CONSTRAINT earns_ended CHECK ((ended_at IS NULL) = (ended_as IS NULL))
 ) WITH (fillfactor = 85);
 CREATE INDEX earns_due ON earns (org_id, expires_at) WHERE ended_at IS NULL;
+CREATE INDEX earns_of_promotion ON earns (org_id, promotion_id);  -- to count them when that is limited later
 
 -- How much a promotion has been used by all customers together: only where that is limited.
 CREATE TABLE promotion_usage (

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from typer.testing import CliRunner
 
 from milepost.cli import app
+from milepost.database import Tenant, database
+from milepost.runner import Runner
+from milepost.settings import Settings
+from tests.rules.promotion_samples import PROMOTION, offer
+from tests.store.offers import define
 from tests.store.world import World, make_world
 
 
@@ -57,3 +64,25 @@ def test_an_unknown_organisation_is_no_success(world: World) -> None:
         1,
         ["milepost: there is no organisation 99"],
     )
+
+
+def test_how_much_a_promotion_is_used_is_counted_anew(database_url: str) -> None:
+    other = make_world(database_url, 2)
+
+    async def make() -> None:
+        runner = Runner(database(other.url, Settings()))
+        await runner.database.open()
+        await define(runner, Tenant(other.org_id, other.org_id), offer(of_all=5))
+        await runner.database.close()
+
+    asyncio.run(make())
+    assert rebuild(other, "--check", "--org", "2")[0] == 0
+    other.run("UPDATE promotion_usage SET earns = 3 WHERE org_id = %(org)s")
+    line = (
+        f"org 2, promotion {PROMOTION}: earned, revoked, redeemed, points: "
+        "stored 3, 0, 0, 0; rebuilt 0, 0, 0, 0"
+    )
+    counted = "Customers compared: 0; differences: 1; left: {}."
+    assert rebuild(other, "--check", "--org", "2") == (1, [line, counted.format(1)])
+    assert rebuild(other, "--org", "2") == (0, [line, counted.format(0)])
+    assert rebuild(other, "--check", "--org", "2")[0] == 0

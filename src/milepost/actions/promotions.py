@@ -220,7 +220,7 @@ class PromotionEdits:
         if saving.change is not None:
             await save_promotion(tx, tenant, saving.change)
             if saving.counts:
-                await count_usage(tx, tenant, saving.change.promotion.id)
+                await count_usage(tx, tenant, [saving.change.promotion.id])
         await set_alarms(tx, saving.alarms)
 
 

@@ -18,6 +18,7 @@ from milepost.runner import LOST, Decided, Moment, Runner
 from milepost.store import members
 from milepost.store import rebuild as store
 from milepost.store.orgs import Org, load_orgs
+from milepost.store.promotions import count_usage, load_wrong_usage
 from milepost.store.rebuild import Place
 
 CUSTOMERS_MAX = 100
@@ -48,7 +49,7 @@ class Summary:
 
 
 class Repair:
-    """Make a customer's progress and levels what the journal comes to. Commands are customer ids.
+    """Make a customer's derived rows what the journal comes to. Commands are customer ids.
 
     Outcome: whether anything was to do. Boundary: the customer.
     """
@@ -103,6 +104,46 @@ class Repair:
 REPAIR = Repair()
 
 
+class Recount:
+    """Count anew how much promotions are used by all customers. Commands are promotion ids.
+
+    Outcome: True. Boundary: the promotion; nobody else uses it while it is counted.
+    """
+
+    name = "recount"
+    batch_size_max: int | None = None
+
+    def boundary(self, command: int) -> int:
+        """The promotion."""
+        return command
+
+    async def load(
+        self,
+        tx: Tx,
+        tenant: Tenant,
+        commands: Sequence[int],
+        moment: Callable[[], Awaitable[Moment]],
+    ) -> None:
+        """Nothing: it is counted where it is saved."""
+
+    def decide(self, state: None, commands: Sequence[int], moment: Moment) -> Decided:
+        """All of them."""
+        return Decided([True] * len(commands), dict.fromkeys(commands))
+
+    async def claim(
+        self, tx: Tx, tenant: Tenant, changes: Mapping[int, None], moment: Moment
+    ) -> set[int]:
+        """All of them: whoever uses one is waited for."""
+        return set(changes)
+
+    async def save(self, tx: Tx, tenant: Tenant, changes: Mapping[int, None]) -> None:
+        """One statement."""
+        await count_usage(tx, tenant, list(changes))
+
+
+RECOUNT = Recount()
+
+
 async def rebuild(
     runner: Runner,
     say: Callable[[str], None],
@@ -112,8 +153,9 @@ async def rebuild(
 ) -> Summary | None:
     """Compare all customers of all organisations, or of one; None if there is no such organisation.
 
-    `say` gets a line for each difference. With `repair`, progress and levels are set right; what else
-    differs lies in tables that only grow, or in stints, and is left to a person.
+    `say` gets a line for each difference. With `repair`, progress, levels, what customers have of
+    promotions and how much of these is used are set right; what else differs lies in tables that only
+    grow, or in stints, and is left to a person.
     """
     orgs = await runner.operate(load_orgs)
     chosen = [org for org in orgs if org_id in (None, org.org_id)]
@@ -133,7 +175,7 @@ async def _rebuild_org(
     while True:
         customers, found, names = await _check_next(runner, tenant, last)
         if not customers:
-            return
+            break
         for difference in found:
             say(_line(org, difference, names))
         summary.customers += len(customers)
@@ -143,6 +185,31 @@ async def _rebuild_org(
             found = await _check_again(runner, tenant, customers)
         summary.left += len(found)
         last = max(customers)
+    await _rebuild_usage(runner, say, tenant, summary, repair=repair)
+
+
+async def _rebuild_usage(
+    runner: Runner, say: Callable[[str], None], tenant: Tenant, summary: Summary, *, repair: bool
+) -> None:
+    """Compare how much promotions are used by all customers, where that is counted."""
+
+    async def query(
+        tx: Tx, tenant: Tenant, moment: Moment
+    ) -> list[tuple[int, list[str], list[str]]]:
+        promotions = moment.definitions.promotions.values()
+        return await load_wrong_usage(tx, tenant, [p.id for p in promotions if p.is_counted])
+
+    wrong = await runner.read(tenant, query)
+    for promotion_id, stored, rebuilt in wrong:
+        say(
+            f"org {tenant.org_id}, promotion {promotion_id}: earned, revoked, redeemed, points: "
+            f"stored {', '.join(stored)}; rebuilt {', '.join(rebuilt)}"
+        )
+    summary.differences += len(wrong)
+    if wrong and repair:
+        await runner.run(RECOUNT, tenant, [promotion_id for promotion_id, _, _ in wrong])
+        wrong = await runner.read(tenant, query)
+    summary.left += len(wrong)
 
 
 async def _check_next(

@@ -42,17 +42,37 @@ VALUES (%b, %b, %b, %b, %b, %b::jsonb, %b, %b)
 # Of what there is, once: from then on each batch adds what it uses.
 COUNT_USAGE = """
 INSERT INTO promotion_usage (org_id, promotion_id, earns, revoked_earns, redemptions, points)
-SELECT %b, %b, e.earns, e.revoked, r.redemptions, r.points
-FROM (
+SELECT %b, k.promotion_id, e.earns, e.revoked, r.redemptions, r.points
+FROM unnest(%b::bigint[]) AS k (promotion_id)
+CROSS JOIN LATERAL (
     SELECT count(*) AS earns, count(*) FILTER (WHERE ended_as = 'REVOKED') AS revoked
-    FROM earns WHERE org_id = %b AND promotion_id = %b
-) AS e, (
+    FROM earns e WHERE e.org_id = %b AND e.promotion_id = k.promotion_id OFFSET 0
+) AS e
+CROSS JOIN LATERAL (
     SELECT count(*) AS redemptions, coalesce(sum(points), 0) AS points
-    FROM redemptions WHERE org_id = %b AND promotion_id = %b
+    FROM redemptions r WHERE r.org_id = %b AND r.promotion_id = k.promotion_id OFFSET 0
 ) AS r
 ON CONFLICT (org_id, promotion_id) DO UPDATE
 SET earns = excluded.earns, revoked_earns = excluded.revoked_earns, redemptions = excluded.redemptions,
     points = excluded.points
+"""
+
+ASK_WRONG_USAGE = """
+SELECT u.promotion_id, ARRAY[u.earns, u.revoked_earns, u.redemptions, u.points]::text[],
+       ARRAY[e.earns, e.revoked, r.redemptions, r.points]::text[]
+FROM promotion_usage u
+CROSS JOIN LATERAL (
+    SELECT count(*) AS earns, count(*) FILTER (WHERE ended_as = 'REVOKED') AS revoked
+    FROM earns e WHERE e.org_id = u.org_id AND e.promotion_id = u.promotion_id OFFSET 0
+) AS e
+CROSS JOIN LATERAL (
+    SELECT count(*) AS redemptions, coalesce(sum(points), 0) AS points
+    FROM redemptions r WHERE r.org_id = u.org_id AND r.promotion_id = u.promotion_id OFFSET 0
+) AS r
+WHERE u.org_id = %b AND u.promotion_id = ANY (%b::bigint[])
+  AND (u.earns, u.revoked_earns, u.redemptions, u.points)
+      IS DISTINCT FROM (e.earns, e.revoked, r.redemptions, r.points)
+ORDER BY u.promotion_id
 """
 
 ASK_CHANGES = """
@@ -149,15 +169,25 @@ async def save_promotion(tx: Tx, tenant: Tenant, change: PromotionChange) -> Non
     )
 
 
-async def count_usage(tx: Tx, tenant: Tenant, promotion_id: int) -> None:
-    """Count how much a promotion has been used, now that this is limited.
+async def count_usage(tx: Tx, tenant: Tenant, promotion_ids: Sequence[int]) -> None:
+    """Count how much promotions have been used by all customers, now that this is limited.
 
-    Whoever is deciding by the promotion as it was is waited for, and who begins meanwhile waits for this
+    Whoever is deciding by them as they were is waited for, and who begins meanwhile waits for this
     transaction, so that nothing is missed.
     """
     await await_writers(tx, tenant.root_org_id)
     org = tenant.org_id
-    await tell(tx, COUNT_USAGE, org, promotion_id, org, promotion_id, org, promotion_id)
+    await tell(tx, COUNT_USAGE, org, list(promotion_ids), org, org)
+
+
+async def load_wrong_usage(
+    tx: Tx, tenant: Tenant, counted: Sequence[int]
+) -> list[tuple[int, list[str], list[str]]]:
+    """Those of the counted promotions whose use is not what there is: id, and both sides in the order
+    earned records, revoked ones, redemptions, points.
+    """
+    reply = await ask(tx, ASK_WRONG_USAGE, tenant.org_id, list(counted))
+    return [(promotion_id, stored, rebuilt) for promotion_id, stored, rebuilt in await reply.rows()]
 
 
 async def load_changes(
