@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -17,6 +18,8 @@ from milepost.rules.effects import Changes, Earn, Entry, Issual, Usage
 from milepost.rules.holdings import (
     WINDOWS,
     Holding,
+    Lookback,
+    count_within,
     customer_limits,
     expiry,
     is_live,
@@ -24,7 +27,6 @@ from milepost.rules.holdings import (
     live_issual,
     total_usage,
     winners,
-    within,
 )
 from tests.rules.promotion_samples import at_most, days, offer
 from tests.rules.samples import TICK, day
@@ -116,7 +118,46 @@ def test_a_window_moves_with_each_event_and_does_not_have_its_own_begin(window: 
     length = {"DAILY": 1, "WEEKLY": 7, "MONTHLY": 30}[window]
     at = day(40)
     dates = [at - timedelta(days=length), at - timedelta(days=length) + TICK, at, at + TICK]
-    assert list(within(dates, window, at)) == dates[1:3]
+    assert count_within(dates, window, at) == 2
+    assert count_within(dates[:2], window, at) == count_within(dates[2:], window, at) == 1
+
+
+HOURS = st.integers(0, 200)
+
+
+@given(
+    redeemed=st.lists(HOURS, max_size=40),
+    dates=st.sets(HOURS.map(lambda hour: (hour, hour)) | st.tuples(HOURS, HOURS), max_size=6),
+    hours=st.integers(1, 48),
+    most=st.integers(1, 5),
+    data=st.data(),
+)
+def test_what_is_looked_back_over_is_enough_for_every_date_and_nothing_is_known_twice(
+    redeemed: list[int],
+    dates: set[tuple[int, int]],
+    hours: int,
+    most: int,
+    data: st.DataObject,
+) -> None:
+    def at(hour: int) -> datetime:
+        return day(hour / 24)
+
+    occasions = {(min(each), max(each)) for each in dates}
+    lookback = Lookback(
+        timedelta(hours=hours), most, {(at(first), at(last)) for first, last in occasions}
+    )
+    rows = sorted((at(hour) for hour in redeemed), reverse=True)
+    known: list[datetime] = []
+    for since, until, enough in lookback.spans():
+        known += [each for each in rows if since < each <= until][:enough]
+    assert not Counter(known) - Counter(rows)
+    for first, last in occasions:
+        date = at(data.draw(st.integers(first, last)))
+        # A shorter window and a lower limit than the largest are looked at in the same redemptions.
+        begin = date - timedelta(hours=data.draw(st.integers(1, hours)))
+        limit = data.draw(st.integers(1, most))
+        counts = [sum(begin < each <= date for each in side) for side in (known, rows)]
+        assert min(counts[0], limit) == min(counts[1], limit)
 
 
 def test_only_a_customers_own_limits_need_what_the_customer_redeemed() -> None:

@@ -421,6 +421,19 @@ def test_a_late_activity_is_judged_by_what_lies_before_it_and_not_by_what_came_a
     assert here.buy(at=10) == reached
 
 
+def test_a_late_activity_of_a_batch_is_limited_by_its_own_time_and_not_by_the_last_redemptions() -> (
+    None
+):
+    here = desk(generic(limits=(at_most("TIMES", "PROMOTION", 2, "DAILY"),)), at=40)
+    for at in (1, 1.1, 3, 20, 20.1, 30, 30.1, 39, 39.9):
+        assert here.buy(at=at, customer=BOB) == "paid"
+    dates = [1.5, 40, 3.5, 20.5, 4.1]
+    activities = [sale(f"a-{place}", 1, at) for place, at in enumerate(dates)]
+    here.take(*activities)
+    told = [here.effects_of(each) for each in activities]
+    assert told == [LIMIT_OF_ALL, "paid", "paid", LIMIT_OF_ALL, "paid"]
+
+
 def test_windows_and_lifetime_limits_hold_together() -> None:
     limits = (at_most("TIMES", "CUSTOMER", 1, "DAILY"), at_most("TIMES", "CUSTOMER", 3))
     here = desk(generic(limits=limits))

@@ -21,7 +21,7 @@ from milepost.database import Tenant, database
 from milepost.rules.activities import Activity
 from milepost.rules.definitions import DIRECT, GENERIC, UNLIMITED, Definitions, Promotion
 from milepost.rules.effects import Usage
-from milepost.rules.holdings import Holding, Standings
+from milepost.rules.holdings import Holding, Lookback, Standings
 from milepost.rules.issuing import EARN, ENROL, REVOKE_EARN, Acted
 from milepost.rules.recording import RecordActivity, Recorded
 from milepost.rules.redemption import HoldingsNeeded
@@ -158,7 +158,7 @@ async def test_redemptions_are_loaded_since_a_date_and_counted_from_the_beginnin
     found = Standings()
     needed = HoldingsNeeded(
         redeemed={(ann, here.id): day(5), (bob, here.id): day(100)},
-        overall={here.id: (day(1), day(7))},
+        overall={here.id: Lookback(timedelta(days=3), 2, {(day(at), day(at)) for at in (4, 7)})},
     )
     async with runner.database.transaction() as tx, tx.pipeline():
         await act_for(tx, tenant)
@@ -167,7 +167,7 @@ async def test_redemptions_are_loaded_since_a_date_and_counted_from_the_beginnin
     assert (of_ann.times, of_ann.points) == (3, Decimal(30))
     assert [each.paid_for for each in of_ann.redeemed] == ["2"]
     assert (of_bob.times, of_bob.redeemed) == (2, [])
-    assert found.redeemed[here.id] == [day(7), day(6), day(5)]
+    assert found.redeemed[here.id] == [day(6), day(7)]  # the last two after day 4; none before
 
 
 async def test_ids_are_allotted_in_rising_order(runner: Runner, tenant: Tenant) -> None:
@@ -574,7 +574,7 @@ STATEMENTS: dict[str, tuple[str, tuple[Any, ...]]] = {
         (KEYS, SINCE * len(KEYS), UNTIL * len(KEYS), ORG, [1, 2]),
     ),
     "redeemed": (holdings.ASK_REDEEMED, (KEYS, ONES, SINCE * len(KEYS), ORG, ORG)),
-    "redeemed by all": (holdings.ASK_REDEEMED_BY_ALL, ([1], SINCE, UNTIL, ORG, 10_000)),
+    "redeemed by all": (holdings.ASK_REDEEMED_BY_ALL, ([1], SINCE, UNTIL, [10_000], ORG)),
     "due records": (holdings.ASK_DUE_EARNS, (KEYS, ORG, NOW)),
     "due enrolments": (holdings.ASK_DUE_ISSUALS, (KEYS, ORG, NOW)),
     "usage": (holdings.ASK_USAGE, (ORG, FEW)),

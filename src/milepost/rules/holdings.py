@@ -6,6 +6,7 @@ expiry is fixed when it is made (domain: promotions §8, Q6).
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,7 +14,7 @@ from decimal import Decimal
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from milepost.rules.calendar import add_days
+from milepost.rules.calendar import EARLIEST_AT, add_days
 from milepost.rules.definitions import UNLIMITED, Expiry, Promotion, RedemptionLimit
 from milepost.rules.effects import Changes, Earn, Issual, Usage
 
@@ -68,11 +69,35 @@ class Standings:
     seen: dict[int, int] = field(default_factory=dict)
     """By promotion id: the redemptions by all customers when that was loaded."""
     redeemed: dict[int, list[datetime]] = field(default_factory=dict)
-    """By promotion id: the dates of everybody's redemptions, as far back as a window may look."""
+    """By promotion id: the dates of everybody's redemptions in order, as far back as a window may look."""
 
     def holding(self, customer_id: int, promotion_id: int) -> Holding:
         """The customer's holding, to read and to write."""
         return self.holdings.setdefault(customer_id, {}).setdefault(promotion_id, Holding())
+
+
+@dataclass(slots=True)
+class Lookback:
+    """Up to when windows of a promotion look back over everybody's redemptions: for occasions dated from
+    the first to the last of each of `dates`, `length` at most. Of a window it is enough to know the last
+    `most` redemptions: then every limit is reached.
+    """
+
+    length: timedelta
+    most: int
+    dates: set[tuple[datetime, datetime]] = field(default_factory=set)
+
+    def spans(self) -> Iterator[tuple[datetime, datetime, int | None]]:
+        """What has to be known: stretches without overlap, each from after its begin up to its end, and how
+        many of its last redemptions are enough; None for all.
+
+        One stretch for all dates would not do: what it has of late ones may leave out the early ones.
+        """
+        known = EARLIEST_AT
+        for first, last in sorted(self.dates):
+            if last > known:
+                yield max(known, first - self.length), last, self.most if first == last else None
+                known = last
 
 
 def is_live(record: Issual | Earn, now: datetime) -> bool:
@@ -105,15 +130,25 @@ def is_used_up(count: int, revoked: int, limit: int, *, restores: bool) -> bool:
     return limit != UNLIMITED and (count - revoked if restores else count) >= limit
 
 
-def within(dates: Iterable[datetime], window: str, at: datetime) -> Iterator[datetime]:
-    """Those of the dates that a moving window of an event at `at` has: after its begin, up to the event."""
-    begin = at - WINDOWS[window]
-    return (date for date in dates if begin < date <= at)
+def count_within(dates: Sequence[datetime], window: str, at: datetime) -> int:
+    """How many of the dates, which are in order, a moving window of an event at `at` has: those after its
+    begin, up to the event.
+    """
+    return bisect_right(dates, at) - bisect_right(dates, at - WINDOWS[window])
 
 
 def customer_limits(promotion: Promotion) -> Sequence[RedemptionLimit]:
     """The limits for which a customer's own redemptions have to be known."""
     return [limit for limit in promotion.redemption_limits if limit.on == "CUSTOMER"]
+
+
+def windows_of_all(promotion: Promotion) -> Sequence[RedemptionLimit]:
+    """The limits of everybody's redemptions within a window."""
+    return [
+        limit
+        for limit in promotion.redemption_limits
+        if limit.on == "PROMOTION" and limit.window is not None
+    ]
 
 
 def total_usage(changes: Iterable[Changes]) -> dict[int, Usage]:

@@ -9,6 +9,7 @@ First everything is looked at and nothing is changed, so that an activity which 
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -33,10 +34,12 @@ from milepost.rules.holdings import (
     REVOKED,
     WINDOWS,
     Holding,
+    Lookback,
     Redeemed,
     Standings,
+    count_within,
     customer_limits,
-    within,
+    windows_of_all,
 )
 from milepost.rules.matching import Evaluate
 from milepost.rules.progress import count_points
@@ -69,15 +72,15 @@ class HoldingsNeeded:
 
     `spans`: by customer id, between which dates records may be collected from; of the promotions
     `promotion_ids`. `redeemed`: by (customer id, promotion id), since when redemptions have to be known
-    one by one. `counted`: promotions whose use by everybody matters; `overall`: since when it has to be
-    known one by one, and up to when.
+    one by one. `counted`: promotions whose use by everybody matters; `overall`: for what of it windows
+    look back over everybody's redemptions.
     """
 
     spans: dict[int, tuple[datetime, datetime]] = field(default_factory=dict)
     promotion_ids: set[int] = field(default_factory=set)
     redeemed: dict[tuple[int, int], datetime] = field(default_factory=dict)
     counted: set[int] = field(default_factory=set)
-    overall: dict[int, tuple[datetime, datetime]] = field(default_factory=dict)
+    overall: dict[int, Lookback] = field(default_factory=dict)
 
 
 def holdings_needed(
@@ -120,9 +123,14 @@ def _need(
             since = EARLIEST_AT
         key = customer, promotion.id
         needed.redeemed[key] = min(since, needed.redeemed.get(key, since))
-    if looks_back and _looks_at_all(promotion):
-        begin, end = needed.overall.get(promotion.id, (first, last))
-        needed.overall[promotion.id] = min(begin, first - max(looks_back)), max(end, last)
+    at_all = windows_of_all(promotion)
+    if at_all:
+        lookback = needed.overall.get(promotion.id)
+        if lookback is None:
+            longest = max(WINDOWS[limit.window] for limit in at_all if limit.window is not None)
+            most = max(int(limit.most) for limit in at_all)
+            lookback = needed.overall[promotion.id] = Lookback(longest, most)
+        lookback.dates.add((first, last))
 
 
 def occasion_of(activity: Activity) -> Occasion:
@@ -347,7 +355,7 @@ def _used(
             return Decimal(holding.times) if times else holding.points
         case "PROMOTION" if limit.window is not None:
             dates = standings.redeemed.get(promotion.id, ())
-            return Decimal(sum(1 for _ in within(dates, limit.window, at)))
+            return Decimal(count_within(dates, limit.window, at))
         case "PROMOTION":
             usage = standings.usage.get(promotion.id, Usage())
             return Decimal(usage.redemptions) if times else usage.points
@@ -384,9 +392,9 @@ def _pay(book: Book, payment: Payment) -> None:
     holding.times += 1
     holding.points += points
     holding.redeemed.append(Redeemed(occasion.paid_for, occasion.at, points))
-    standings.redeemed.setdefault(promotion.id, []).append(occasion.at)
+    insort(standings.redeemed.setdefault(promotion.id, []), occasion.at)
     if promotion.is_counted:
-        seen = standings.seen.get(promotion.id) if _looks_at_all(promotion) else None
+        seen = standings.seen.get(promotion.id) if windows_of_all(promotion) else None
         use(book, promotion.id, Usage(redemptions=1, points=points, seen=seen))
         if points < sum(r.value for r in promotion.rewards if r.type == "POINTS"):
             # It may have got no more because others of this batch did.
@@ -402,14 +410,6 @@ def _counts_points_of(completion: Completion) -> bool:
     """Whether points for a completion count: neither a target on points nor a group of such may feed any."""
     targets = completion.group.targets if completion.target is None else (completion.target,)
     return all(counts_points_of(target) for target in targets)
-
-
-def _looks_at_all(promotion: Promotion) -> bool:
-    """Whether a limit counts everybody's redemptions within a window."""
-    return any(
-        limit.on == "PROMOTION" and limit.window is not None
-        for limit in promotion.redemption_limits
-    )
 
 
 def use(book: Book, promotion_id: int, usage: Usage) -> None:

@@ -13,7 +13,6 @@ from milepost.database import Tenant, Tx
 from milepost.rules.definitions import UNLIMITED, Definitions, Promotion
 from milepost.rules.effects import Changes, Earn, Issual, Usage
 from milepost.rules.holdings import REVOKED, Redeemed, Standings
-from milepost.rules.promotion_edits import WINDOWED_TIMES_MAX
 from milepost.rules.redemption import HoldingsNeeded
 from milepost.store.pipeline import Reply, Rows, ask, tell
 
@@ -92,15 +91,15 @@ SELECT promotion_id, earns, revoked_earns, redemptions, points FROM promotion_us
 WHERE org_id = %b AND promotion_id = ANY (%b::bigint[])
 """
 
-# No more than the largest limit that there may be: then it is reached anyhow.
 ASK_REDEEMED_BY_ALL = """
 SELECT k.promotion_id, r.occurred_at
-FROM unnest(%b::bigint[], %b::timestamptz[], %b::timestamptz[]) AS k (promotion_id, since, until)
+FROM unnest(%b::bigint[], %b::timestamptz[], %b::timestamptz[], %b::bigint[])
+    AS k (promotion_id, since, until, most)
 CROSS JOIN LATERAL (
     SELECT r.occurred_at FROM redemptions r
     WHERE r.org_id = %b AND r.promotion_id = k.promotion_id
       AND r.occurred_at > k.since AND r.occurred_at <= k.until
-    ORDER BY r.occurred_at DESC LIMIT %b OFFSET 0
+    ORDER BY r.occurred_at DESC LIMIT k.most OFFSET 0
 ) AS r
 """
 
@@ -247,7 +246,7 @@ async def load_pairs(
 async def ask_needed(tx: Tx, tenant: Tenant, needed: HoldingsNeeded) -> Asked:
     """Ask for what a batch needs of promotions, nothing where it needs nothing; for `read_needed`."""
     org = tenant.org_id
-    spans, pairs, overall = needed.spans, needed.redeemed, needed.overall
+    spans, pairs = needed.spans, needed.redeemed
     # Use before the redemptions that it is compared with: what comes in between then shows.
     usage = await ask(tx, ASK_USAGE, org, sorted(needed.counted)) if needed.counted else None
     earns = redeemed = by_all = None
@@ -261,11 +260,14 @@ async def ask_needed(tx: Tx, tenant: Tenant, needed: HoldingsNeeded) -> Asked:
         redeemed = await ask(
             tx, ASK_REDEEMED, customers, promotions, list(pairs.values()), org, org
         )
-    if overall:
-        since, until = [span[0] for span in overall.values()], [s[1] for s in overall.values()]
-        by_all = await ask(
-            tx, ASK_REDEEMED_BY_ALL, list(overall), since, until, org, WINDOWED_TIMES_MAX
-        )
+    stretches = [
+        (promotion_id, *span)
+        for promotion_id, lookback in needed.overall.items()
+        for span in lookback.spans()
+    ]
+    if stretches:
+        columns = map(list, zip(*stretches, strict=True))
+        by_all = await ask(tx, ASK_REDEEMED_BY_ALL, *columns, org)
     return Asked(earns, redeemed, usage, by_all)
 
 
@@ -284,6 +286,8 @@ async def read_needed(asked: Asked, standings: Standings) -> None:
     if asked.overall is not None:
         for promotion, occurred_at in await asked.overall.rows():
             standings.redeemed.setdefault(promotion, []).append(occurred_at)
+        for dates in standings.redeemed.values():
+            dates.sort()
 
 
 async def ask_expiries(
