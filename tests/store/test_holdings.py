@@ -508,6 +508,19 @@ async def test_the_statements_of_a_call_do_not_depend_on_its_customers(
     assert len(statements) == 11
 
 
+async def test_who_is_refused_by_what_all_have_used_up_waits_for_no_claim(
+    world: World, runner: Runner, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, customers = fresh(of_all=1), people(world, 4)
+    await define(runner, tenant, here)
+    await act(runner, tenant, EARN, here, customers[:1])
+    versions = "SELECT count(*) FROM customer_versions WHERE customer_id = ANY (%(c)s)"
+    statements = counting(monkeypatch)
+    outcomes = await act(runner, tenant, EARN, here, customers[1:])
+    assert (len(statements), {fate(each) for each in outcomes}) == (11, {"8890"})
+    assert world.run(versions, c=customers) == [(1,)]
+
+
 @pytest.mark.parametrize(
     ("fields", "more"),
     [
