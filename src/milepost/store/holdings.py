@@ -16,6 +16,9 @@ from milepost.rules.holdings import REVOKED, Redeemed, Standings
 from milepost.rules.redemption import HoldingsNeeded
 from milepost.store.pipeline import Reply, Rows, ask, tell
 
+# The open rows of a customer are those whose `ended_as` is null, not `ended_at`: the indexes of what is due
+# know only the latter, and the planner would take one of these while it has no statistics of a new table.
+
 # Of a pair: how many there ever were, and the enrolment and records that have not been ended.
 ASK_COUNTS = """
 SELECT k.customer_id, k.promotion_id, i.issuals, i.revoked, e.earned, e.revoked
@@ -55,7 +58,7 @@ FROM unnest(%b::bigint[], %b::bigint[]) AS k (customer_id, promotion_id)
 CROSS JOIN LATERAL (
     SELECT * FROM earns e
     WHERE e.org_id = %b AND e.customer_id = k.customer_id AND e.promotion_id = k.promotion_id
-      AND e.ended_at IS NULL OFFSET 0
+      AND e.ended_as IS NULL OFFSET 0
 ) AS e
 ORDER BY e.customer_id, e.earn_id
 """  # noqa: S608 - ours
@@ -98,7 +101,7 @@ FROM unnest(%b::bigint[], %b::timestamptz[], %b::timestamptz[], %b::bigint[])
 CROSS JOIN LATERAL (
     SELECT r.occurred_at FROM redemptions r
     WHERE r.org_id = %b AND r.promotion_id = k.promotion_id
-      AND r.occurred_at > k.since AND r.occurred_at <= k.until
+      AND r.occurred_at > k.since AND r.occurred_at <= k.until AND r.occurred_at > '-infinity'
     ORDER BY r.occurred_at DESC LIMIT k.most OFFSET 0
 ) AS r
 """
@@ -108,7 +111,7 @@ SELECT e.customer_id, {_EARN}
 FROM unnest(%b::bigint[]) AS k (customer_id)
 CROSS JOIN LATERAL (
     SELECT * FROM earns e
-    WHERE e.org_id = %b AND e.customer_id = k.customer_id AND e.ended_at IS NULL AND e.expires_at <= %b
+    WHERE e.org_id = %b AND e.customer_id = k.customer_id AND e.ended_as IS NULL AND e.expires_at <= %b
     OFFSET 0
 ) AS e
 ORDER BY e.customer_id, e.earn_id
@@ -119,7 +122,7 @@ SELECT i.customer_id, {_ISSUAL}
 FROM unnest(%b::bigint[]) AS k (customer_id)
 CROSS JOIN LATERAL (
     SELECT * FROM issuals i
-    WHERE i.org_id = %b AND i.customer_id = k.customer_id AND i.ended_at IS NULL AND NOT i.is_dummy
+    WHERE i.org_id = %b AND i.customer_id = k.customer_id AND i.ended_as IS NULL AND NOT i.is_dummy
       AND i.expires_at <= %b
     OFFSET 0
 ) AS i

@@ -39,41 +39,37 @@ INSERT INTO promotion_changes (org_id, promotion_id, revision, at, what, promoti
 VALUES (%b, %b, %b, %b, %b, %b::jsonb, %b, %b)
 """
 
-# Of what there is, once: from then on each batch adds what it uses.
-COUNT_USAGE = """
+# What there is of some promotions of an organisation: rare, so that it needs no index.
+_COUNTED = """
+    SELECT k.promotion_id, coalesce(e.earns, 0) AS earns, coalesce(e.revoked, 0) AS revoked,
+           coalesce(r.redemptions, 0) AS redemptions, coalesce(r.points, 0) AS points
+    FROM unnest(%b::bigint[]) AS k (promotion_id)
+    LEFT JOIN (
+        SELECT promotion_id, count(*) AS earns, count(*) FILTER (WHERE ended_as = 'REVOKED') AS revoked
+        FROM earns WHERE org_id = %b GROUP BY promotion_id
+    ) AS e USING (promotion_id)
+    LEFT JOIN (
+        SELECT promotion_id, count(*) AS redemptions, sum(points) AS points
+        FROM redemptions WHERE org_id = %b GROUP BY promotion_id
+    ) AS r USING (promotion_id)"""
+
+# Once: from then on each batch adds what it uses.
+COUNT_USAGE = f"""
 INSERT INTO promotion_usage (org_id, promotion_id, earns, revoked_earns, redemptions, points)
-SELECT %b, k.promotion_id, e.earns, e.revoked, r.redemptions, r.points
-FROM unnest(%b::bigint[]) AS k (promotion_id)
-CROSS JOIN LATERAL (
-    SELECT count(*) AS earns, count(*) FILTER (WHERE ended_as = 'REVOKED') AS revoked
-    FROM earns e WHERE e.org_id = %b AND e.promotion_id = k.promotion_id OFFSET 0
-) AS e
-CROSS JOIN LATERAL (
-    SELECT count(*) AS redemptions, coalesce(sum(points), 0) AS points
-    FROM redemptions r WHERE r.org_id = %b AND r.promotion_id = k.promotion_id OFFSET 0
-) AS r
+SELECT %b, c.* FROM ({_COUNTED}) AS c
 ON CONFLICT (org_id, promotion_id) DO UPDATE
 SET earns = excluded.earns, revoked_earns = excluded.revoked_earns, redemptions = excluded.redemptions,
     points = excluded.points
-"""
+"""  # noqa: S608 - ours
 
-ASK_WRONG_USAGE = """
+ASK_WRONG_USAGE = f"""
 SELECT u.promotion_id, ARRAY[u.earns, u.revoked_earns, u.redemptions, u.points]::text[],
-       ARRAY[e.earns, e.revoked, r.redemptions, r.points]::text[]
-FROM promotion_usage u
-CROSS JOIN LATERAL (
-    SELECT count(*) AS earns, count(*) FILTER (WHERE ended_as = 'REVOKED') AS revoked
-    FROM earns e WHERE e.org_id = u.org_id AND e.promotion_id = u.promotion_id OFFSET 0
-) AS e
-CROSS JOIN LATERAL (
-    SELECT count(*) AS redemptions, coalesce(sum(points), 0) AS points
-    FROM redemptions r WHERE r.org_id = u.org_id AND r.promotion_id = u.promotion_id OFFSET 0
-) AS r
-WHERE u.org_id = %b AND u.promotion_id = ANY (%b::bigint[])
-  AND (u.earns, u.revoked_earns, u.redemptions, u.points)
-      IS DISTINCT FROM (e.earns, e.revoked, r.redemptions, r.points)
+       ARRAY[c.earns, c.revoked, c.redemptions, c.points]::text[]
+FROM ({_COUNTED}) AS c JOIN promotion_usage u ON u.org_id = %b AND u.promotion_id = c.promotion_id
+WHERE (u.earns, u.revoked_earns, u.redemptions, u.points)
+      IS DISTINCT FROM (c.earns, c.revoked, c.redemptions, c.points)
 ORDER BY u.promotion_id
-"""
+"""  # noqa: S608 - ours
 
 ASK_CHANGES = """
 SELECT revision, promotion_id, at, what, promotion::text, request_id, credential_id
@@ -186,7 +182,8 @@ async def load_wrong_usage(
     """Those of the counted promotions whose use is not what there is: id, and both sides in the order
     earned records, revoked ones, redemptions, points.
     """
-    reply = await ask(tx, ASK_WRONG_USAGE, tenant.org_id, list(counted))
+    org = tenant.org_id
+    reply = await ask(tx, ASK_WRONG_USAGE, list(counted), org, org, org)
     return [(promotion_id, stored, rebuilt) for promotion_id, stored, rebuilt in await reply.rows()]
 
 
