@@ -93,6 +93,7 @@ class ChangeState:
     credential_id: int
     promotion_id: int
     state: str
+    comment: str | None = None
     request_id: str = ""
 
 
@@ -103,6 +104,7 @@ class Review:
     credential_id: int
     promotion_id: int
     approve: bool
+    comment: str | None = None
     request_id: str = ""
 
 
@@ -247,9 +249,11 @@ def _edit(
         case ReplacePromotion():
             return edits.replace_promotion(definitions, before, command.draft, actor)
         case ChangeState():
-            return edits.change_state(before, command.state, actor)
+            return edits.change_state(before, command.state, actor, command.comment)
         case Review():
-            return edits.review(definitions, before, actor, approve=command.approve)
+            return edits.review(
+                definitions, before, actor, approve=command.approve, comment=command.comment
+            )
         case DiscardDraft():
             return edits.discard_draft(before, actor)
         case DefineProgram():

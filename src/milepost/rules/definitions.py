@@ -290,6 +290,11 @@ class Promotion:
     updated: Actor | None = None
 
     @property
+    def is_published(self) -> bool:
+        """Whether it has been approved once; from then on edits that need approval wait as its draft."""
+        return self.state not in ("DRAFT", "PENDING_APPROVAL")
+
+    @property
     def is_on(self) -> bool:
         """Whether it is approved and not switched off, whatever its dates."""
         return self.active and self.state == "ACTIVE"
@@ -401,8 +406,7 @@ class Definitions:
     @cached_property
     def _paying_promotions(self) -> tuple[Promotion, ...]:
         """Those that may pay, or did before they were switched off."""
-        published = ("ACTIVE", "PAUSED", "STOPPED")
-        return tuple(p for p in self.promotions.values() if p.pays and p.state in published)
+        return tuple(p for p in self.promotions.values() if p.pays and p.is_published)
 
     @cached_property
     def promotions_paid_by_key(self) -> frozenset[int]:

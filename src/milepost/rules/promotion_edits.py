@@ -1,39 +1,20 @@
 """Define programs and promotions, change them, and take them through their approval (contract §7; domain:
 promotions §1.3, §2).
 
-Types, dates and the compiling of expressions are checked where they are read; every other bound is here.
+Types, dates and the compiling of expressions are checked where they are read; every other bound is here and
+in `rules/promotion_checks.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from decimal import Decimal
 
-from milepost.errors import (
-    INVALID_INPUT,
-    INVALID_PROGRAM_ID,
-    PROMOTION_IDENTIFIER_TAKEN,
-    PROMOTION_NAME_TAKEN,
-    Refusal,
-)
-from milepost.rules.activities import RETURN_BILL
-from milepost.rules.calendar import DAYS_MAX
-from milepost.rules.checks import (
-    check_amount,
-    check_count,
-    check_integer,
-    check_json,
-    check_rewards,
-    check_text,
-    refuse,
-    spelt_rewards,
-)
+from milepost.errors import INVALID_INPUT, Refusal
+from milepost.rules.checks import check_text, refuse
 from milepost.rules.definitions import (
     PROMOTION_TYPES,
-    TARGET_COMPLETED,
-    UNLIMITED,
     Actor,
     Criteria,
     Definitions,
@@ -45,26 +26,16 @@ from milepost.rules.definitions import (
     RewardDefinition,
 )
 from milepost.rules.drafts import said
-from milepost.rules.holdings import WINDOWS
-from milepost.rules.names import name_key
+from milepost.rules.promotion_checks import check_promotion_label, checked
 from milepost.rules.promotions import event_name
 
-NAME_CHARACTERS_MAX = 255
-DESCRIPTION_CHARACTERS_MAX = 1_000
-EVENT_CHARACTERS_MAX = 200
-LIMIT_MAX = 10**9
-IDS_MAX = 100
-REDEMPTION_LIMITS_MAX = 20
-METADATA_MAX = 50
 PROGRAMS_MAX = 1_000
 PROMOTIONS_MAX = 10_000
 """Per organisation, ended ones included."""
-WINDOWED_TIMES_MAX = 10_000
-"""Of a limit for all customers within a window: so many redemptions are looked at for one event."""
+COMMENT_CHARACTERS_MAX = 150
 
-LIMIT_KPIS = ("TIMES", "POINTS")
-LIMIT_SCOPES = ("EVENT", "CUSTOMER", "PROMOTION", "EARN")
-_EXPIRY_TYPES = ("PROMOTION", "CUSTOM")
+STATES_ASKED = ("PENDING_APPROVAL", "ACTIVE", "PAUSED", "STOPPED")
+"""Those that a promotion can be put into, as far as there is a step to them."""
 # From → to, on the way of a promotion that needs approval (domain: promotions §1.3).
 _STEPS = {
     ("DRAFT", "PENDING_APPROVAL"),
@@ -112,7 +83,7 @@ def define_program(
     definitions: Definitions, name: str, program_id: int, actor: Actor
 ) -> Program | Refusal:
     """A new program; 300004 for a bad name or an id that is taken."""
-    refusal = _check_label(name, "name")
+    refusal = check_promotion_label(name, "name")
     if refusal is not None:
         return refusal
     if program_id in definitions.programs:
@@ -156,7 +127,7 @@ def define_promotion(
         created=actor,
         updated=actor,
     )
-    return _checked(definitions, _with(blank, draft))
+    return checked(definitions, _with(blank, draft))
 
 
 def edit_promotion(
@@ -165,21 +136,16 @@ def edit_promotion(
     """The promotion with what the draft says; what it does not say stays.
 
     Id, program and type never change, the start only until it has come (domain: promotions §1.3). Limits and
-    expiries may change at any time: they apply to what is made later.
+    expiries may change at any time: they apply to what is made later. What waits for approval has to be
+    submitted anew, for it is no longer what a reviewer has seen.
     """
-    if draft.promotion_id not in (None, promotion.id):
-        return refuse("promotionId", "is that of another promotion")
-    if draft.program_id not in (None, promotion.program_id):
-        return refuse("programId", "cannot be changed")
-    if draft.type not in (None, promotion.type):
-        return refuse("type", "cannot be changed")
-    started = promotion.starts_at <= actor.at and promotion.state != "DRAFT"
-    if started and draft.starts_at not in (None, promotion.starts_at):
-        return refuse("startDate", "has come and cannot be changed")
-    changed = _checked(definitions, _with(promotion, draft), promotion.criteria)
+    refusal = _check_kept(promotion, draft, actor)
+    if refusal is not None:
+        return refusal
+    changed = checked(definitions, _with(promotion, draft), promotion.criteria)
     if isinstance(changed, Refusal) or changed == promotion:
         return changed
-    return replace(changed, updated=actor)
+    return replace(changed, state=_edited_state(promotion), updated=actor)
 
 
 def replace_promotion(
@@ -187,67 +153,103 @@ def replace_promotion(
 ) -> Promotion | Refusal:
     """A full replacement: what is not said takes its default (domain: promotions §3.8, PUT).
 
+    But for what the promotion is known by, its id, program, type and identifier, for whether it is switched
+    off, and for vendor fields: those not named stay. The event that it listens to does not change any more.
+
     Before it is published the promotion itself changes; afterwards the edit waits as its draft, which has
-    to be approved. The event it listens to does not change any more.
+    to be approved.
     """
     if draft.name is None or draft.starts_at is None or draft.ends_at is None:
         return Refusal(INVALID_INPUT, "name, startDate and endDate are required.")
+    if promotion.state == "STOPPED":
+        return Refusal(INVALID_INPUT, "A stopped promotion cannot be changed.")
+    refusal = _check_kept(promotion, draft, actor)
+    if refusal is not None:
+        return refusal
     blank = Promotion(
         promotion.id,
         promotion.program_id,
         draft.name,
         promotion.type,
-        promotion.starts_at,
+        draft.starts_at,
         draft.ends_at,
         promotion.identifier,
-        state=promotion.state,
+        active=promotion.active,
+        state="DRAFT",
+        vendor=promotion.vendor,
         created=promotion.created,
-        updated=promotion.updated,
+        updated=actor,
     )
-    edited = edit_promotion(definitions, blank, draft, actor)  # its criteria are checked anew
+    edited = checked(definitions, _with(blank, draft), promotion.criteria)
     if isinstance(edited, Refusal):
         return edited
     event = edited.criteria.event if edited.criteria is not None else None
-    before = promotion.criteria.event if promotion.criteria is not None else None
-    if event != before:
+    if promotion.criteria is not None and event != promotion.criteria.event:
         return refuse("event", "cannot be changed")
-    edited = replace(edited, updated=actor)
-    if promotion.state in ("DRAFT", "PENDING_APPROVAL"):
-        return replace(edited, state="DRAFT")
-    if promotion.state == "STOPPED":
-        return Refusal(INVALID_INPUT, "A stopped promotion cannot be changed.")
-    return replace(promotion, draft=replace(edited, state="DRAFT"), updated=actor)
+    waiting = promotion.draft if promotion.is_published else promotion
+    if waiting is not None and edited == replace(waiting, updated=actor):
+        return promotion
+    return replace(promotion, draft=edited, updated=actor) if promotion.is_published else edited
 
 
-def change_state(promotion: Promotion, state: str, actor: Actor) -> Promotion | Refusal:
+def change_state(
+    promotion: Promotion, state: str, actor: Actor, comment: str | None = None
+) -> Promotion | Refusal:
     """Submit for approval, pause, resume or stop; 300004 for a step that there is not.
 
-    Of a published promotion with a draft, PENDING_APPROVAL submits the draft.
+    Of a published promotion with a draft, PENDING_APPROVAL submits the draft. To stop is for good, so the
+    draft goes.
     """
-    if state == "PENDING_APPROVAL" and promotion.draft is not None:
-        if promotion.draft.state != "DRAFT":
+    if state not in STATES_ASKED:
+        return refuse("status", f"must be one of {', '.join(STATES_ASKED)}")
+    refusal = check_text(comment, "comment", COMMENT_CHARACTERS_MAX)
+    if refusal is not None:
+        return refusal
+    draft = promotion.draft
+    if state == "PENDING_APPROVAL" and draft is not None:
+        if draft.state != "DRAFT":
             return Refusal(INVALID_INPUT, "The draft is submitted already.")
-        return replace(promotion, draft=replace(promotion.draft, state=state), updated=actor)
+        submitted = _commented(replace(draft, state=state, updated=actor), comment)
+        return replace(promotion, draft=submitted, updated=actor)
     if (promotion.state, state) not in _STEPS:
         return Refusal(INVALID_INPUT, f"A promotion that is {promotion.state} cannot be {state}.")
-    return replace(promotion, state=state, updated=actor)
+    kept = None if state == "STOPPED" else draft
+    return _commented(replace(promotion, state=state, draft=kept, updated=actor), comment)
 
 
 def review(
-    definitions: Definitions, promotion: Promotion, actor: Actor, *, approve: bool
+    definitions: Definitions,
+    promotion: Promotion,
+    actor: Actor,
+    *,
+    approve: bool,
+    comment: str | None = None,
 ) -> Promotion | Refusal:
-    """Approve what waits for approval, which takes effect with that, or send it back to draft."""
+    """Approve what waits for approval, which takes effect with that, or send it back to draft.
+
+    The draft of a published promotion is checked anew, for names, dates and groups may have gone meanwhile:
+    300004, 4003 or 4007.
+    """
+    refusal = check_text(comment, "comment", COMMENT_CHARACTERS_MAX)
+    if refusal is not None:
+        return refusal
     draft = promotion.draft
-    if draft is not None and draft.state == "PENDING_APPROVAL":
-        if not approve:
-            return replace(promotion, draft=replace(draft, state="DRAFT"), updated=actor)
-        applied = replace(
-            draft, state=promotion.state, created=promotion.created, updated=actor, draft=None
-        )
-        return _checked(definitions, applied, promotion.criteria)
-    if promotion.state != "PENDING_APPROVAL":
-        return Refusal(INVALID_INPUT, "Only what is PENDING_APPROVAL can be reviewed.")
-    return replace(promotion, state="ACTIVE" if approve else "DRAFT", updated=actor)
+    if draft is None or draft.state != "PENDING_APPROVAL":
+        if promotion.state != "PENDING_APPROVAL":
+            return Refusal(INVALID_INPUT, "Only what is PENDING_APPROVAL can be reviewed.")
+        state = "ACTIVE" if approve else "DRAFT"
+        return _commented(replace(promotion, state=state, updated=actor), comment)
+    if not approve:
+        rejected = _commented(replace(draft, state="DRAFT", updated=actor), comment)
+        return replace(promotion, draft=rejected, updated=actor)
+    refusal = _check_start(promotion, draft.starts_at, actor)
+    if refusal is not None:
+        return refusal
+    # What the draft has no word for is as it is now, not as it was when the draft was made.
+    approved = replace(
+        draft, state=promotion.state, active=promotion.active, draft=None, updated=actor
+    )
+    return checked(definitions, _commented(approved, comment), promotion.criteria)
 
 
 def discard_draft(promotion: Promotion, actor: Actor) -> Promotion | Refusal:
@@ -257,12 +259,43 @@ def discard_draft(promotion: Promotion, actor: Actor) -> Promotion | Refusal:
     return replace(promotion, draft=None, updated=actor)
 
 
+def _check_kept(promotion: Promotion, draft: PromotionDraft, actor: Actor) -> Refusal | None:
+    """What an edit must leave as it is."""
+    if draft.promotion_id not in (None, promotion.id):
+        return refuse("promotionId", "is that of another promotion")
+    if draft.program_id not in (None, promotion.program_id):
+        return refuse("programId", "cannot be changed")
+    if draft.type not in (None, promotion.type):
+        return refuse("type", "cannot be changed")
+    return _check_start(promotion, draft.starts_at, actor)
+
+
+def _check_start(promotion: Promotion, starts_at: datetime | None, actor: Actor) -> Refusal | None:
+    """The start of a published promotion changes only before it has come."""
+    has_come = promotion.is_published and promotion.starts_at <= actor.at
+    if has_come and starts_at not in (None, promotion.starts_at):
+        return refuse("startDate", "has come and cannot be changed")
+    return None
+
+
+def _edited_state(promotion: Promotion) -> str:
+    return "DRAFT" if promotion.state == "PENDING_APPROVAL" else promotion.state
+
+
+def _commented(promotion: Promotion, comment: str | None) -> Promotion:
+    """With the comment of who moved it on; the last one is kept."""
+    if comment is None:
+        return promotion
+    return replace(promotion, vendor={**promotion.vendor, "comment": comment})
+
+
 def _with(promotion: Promotion, draft: PromotionDraft) -> Promotion:
     limits, sent = promotion.limits, draft.limits
     criteria = draft.criteria
     if criteria is not None:
         criteria = replace(criteria, event=event_name(criteria.event.strip()))
-    rewards = promotion.rewards if draft.rewards is None else draft.rewards
+    named = {**promotion.vendor, **(draft.vendor or {})}
+    vendor = {name: value for name, value in named.items() if value is not None}
     return replace(
         promotion,
         name=said(draft.name, promotion.name),
@@ -280,153 +313,8 @@ def _with(promotion: Promotion, draft: PromotionDraft) -> Promotion:
         issual_expiry=said(draft.issual_expiry, promotion.issual_expiry),
         earn_expiry=said(draft.earn_expiry, promotion.earn_expiry),
         criteria=said(criteria, promotion.criteria),
-        rewards=rewards,
+        rewards=said(draft.rewards, promotion.rewards),
         redemption_limits=said(draft.redemption_limits, promotion.redemption_limits),
         metadata=said(draft.metadata, promotion.metadata),
-        vendor={**promotion.vendor, **(draft.vendor or {})},
+        vendor=vendor,
     )
-
-
-def _checked(
-    definitions: Definitions, promotion: Promotion, criteria: Criteria | None = None
-) -> Promotion | Refusal:
-    """The promotion with its words as the wire spells them, or what is wrong with it.
-
-    `criteria` are those that it had: they stay, even if what they name has been deleted since.
-    """
-    if promotion.program_id not in definitions.programs:
-        return Refusal(INVALID_PROGRAM_ID)
-    refusal = (
-        _check_label(promotion.name, "name")
-        or _check_label(promotion.identifier, "promoIdentifier")
-        or check_text(promotion.description, "description", DESCRIPTION_CHARACTERS_MAX)
-        or _check_dates(promotion)
-        or _check_limits(promotion.limits)
-        or _check_expiry(promotion.issual_expiry, "issualExpiry")
-        or _check_expiry(promotion.earn_expiry, "earnExpiry")
-        or (promotion.criteria != criteria and _check_criteria(definitions, promotion.criteria))
-        or check_rewards(promotion.rewards, "rewards")
-        or _check_redemption_limits(promotion.redemption_limits)
-        or check_count(promotion.metadata, "promotionMetadata", METADATA_MAX)
-        or check_json(promotion.metadata, "promotionMetadata")
-        or check_json(promotion.vendor, "promotion")
-        or _check_taken(definitions, promotion)
-    )
-    if refusal:
-        return refusal
-    return replace(promotion, rewards=spelt_rewards(promotion.rewards))
-
-
-def _check_label(value: str | None, at: str) -> Refusal | None:
-    """1 to 255 characters that say something."""
-    if value is None:
-        return None
-    if not value.strip():
-        return refuse(at, "must not be blank")
-    return check_text(value, at, NAME_CHARACTERS_MAX)
-
-
-def _check_dates(promotion: Promotion) -> Refusal | None:
-    if promotion.starts_at < promotion.ends_at:
-        return None
-    return refuse("endDate", "must not be before startDate")
-
-
-def _check_limits(limits: Limits) -> Refusal | None:
-    for name, limit in (
-        ("issualsPerCustomer", limits.issuals_per_customer),
-        ("earnsPerCustomer", limits.earns_per_customer),
-        ("earnsPerPromotion", limits.earns_per_promotion),
-        ("redemptionsPerEarn", limits.redemptions_per_earn),
-    ):
-        if limit != UNLIMITED and not 1 <= limit <= LIMIT_MAX:
-            return refuse(f"limits.{name}", f"must be 1 to {LIMIT_MAX:,}, or {UNLIMITED} for none")
-    return None
-
-
-def _check_expiry(expiry: Expiry, at: str) -> Refusal | None:
-    if expiry.type not in _EXPIRY_TYPES:
-        return refuse(f"{at}.type", f"must be one of {', '.join(_EXPIRY_TYPES)}")
-    if expiry.type == "PROMOTION":
-        return None
-    if expiry.days is None:
-        return refuse(f"{at}.days", "is required with CUSTOM")
-    return check_integer(expiry.days, f"{at}.days", 1, DAYS_MAX)
-
-
-def _check_criteria(definitions: Definitions, criteria: Criteria | None) -> Refusal | None:
-    if criteria is None:
-        return None
-    if not criteria.event:
-        return refuse("criteria.event", "must not be blank")
-    refusal = check_text(criteria.event, "criteria.event", EVENT_CHARACTERS_MAX)
-    if refusal is not None:
-        return refusal
-    if criteria.event == RETURN_BILL:
-        return refuse("criteria.event", "names returns, for which nothing is paid")
-    groups, targets = criteria.target_group_ids, criteria.target_ids
-    if (groups or targets) and criteria.event != TARGET_COMPLETED:
-        return refuse("criteria", f"takes target ids with the event {TARGET_COMPLETED} only")
-    refusal = check_count(groups, "criteria.targetGroupIds", IDS_MAX) or check_count(
-        targets, "criteria.targetRuleIds", IDS_MAX
-    )
-    if refusal is not None:
-        return refusal
-    for group_id in groups:
-        if group_id not in definitions.groups:
-            return refuse("criteria.targetGroupIds", f"has {group_id}, which is no target group")
-    for target_id in targets:
-        group = definitions.groups_by_target.get(target_id)
-        if group is None:
-            return refuse("criteria.targetRuleIds", f"has {target_id}, which is no target")
-        if groups and group.id not in groups:
-            return refuse("criteria.targetRuleIds", f"has {target_id}, which is of another group")
-    return None
-
-
-def _check_redemption_limits(limits: Sequence[RedemptionLimit]) -> Refusal | None:
-    refusal = check_count(limits, "redemptionLimits", REDEMPTION_LIMITS_MAX)
-    if refusal is not None:
-        return refusal
-    for index, limit in enumerate(limits):
-        at = f"redemptionLimits[{index}]"
-        if limit.kpi not in LIMIT_KPIS:
-            return refuse(f"{at}.kpi", f"must be one of {', '.join(LIMIT_KPIS)}")
-        if limit.on not in LIMIT_SCOPES:
-            return refuse(f"{at}.limitOn", f"must be one of {', '.join(LIMIT_SCOPES)}")
-        if limit.window is not None and limit.window not in WINDOWS:
-            return refuse(f"{at}.periodUnit", f"must be one of {', '.join(WINDOWS)}")
-        refusal = check_amount(limit.most, f"{at}.maxLimit") or _check_scope(limit, at)
-        if refusal is not None:
-            return refusal
-    return None
-
-
-def _check_scope(limit: RedemptionLimit, at: str) -> Refusal | None:
-    """What a limit of this scope can be."""
-    if limit.kpi == "TIMES":
-        if limit.most != limit.most.to_integral_value() or limit.most < Decimal(1):
-            return refuse(f"{at}.maxLimit", "must be an integer from 1")
-        if limit.on == "EVENT":
-            return refuse(f"{at}.kpi", "must be POINTS for an EVENT, which is paid once")
-    if limit.window is None:
-        return None
-    if limit.on in ("EVENT", "EARN"):
-        return refuse(f"{at}.periodUnit", "goes with CUSTOMER and PROMOTION")
-    if limit.on == "PROMOTION" and (limit.kpi == "POINTS" or limit.most > WINDOWED_TIMES_MAX):
-        return refuse(
-            f"{at}.periodUnit",
-            f"goes with PROMOTION for up to {WINDOWED_TIMES_MAX:,} TIMES only",
-        )
-    return None
-
-
-def _check_taken(definitions: Definitions, promotion: Promotion) -> Refusal | None:
-    for other in definitions.promotions.values():
-        if other.id == promotion.id or other.program_id != promotion.program_id:
-            continue
-        if name_key(other.name) == name_key(promotion.name):
-            return Refusal(PROMOTION_NAME_TAKEN)
-        if other.identifier is not None and other.identifier == promotion.identifier:
-            return Refusal(PROMOTION_IDENTIFIER_TAKEN)
-    return None

@@ -33,13 +33,30 @@ def status(promotion: Promotion, now: datetime) -> Status:
     PENDING before it is approved for the first time; INACTIVE while it is switched off, paused or
     stopped; live is `starts_at <= now < ends_at`.
     """
-    if promotion.state in ("DRAFT", "PENDING_APPROVAL"):
+    if not promotion.is_published:
         return "PENDING"
     if not promotion.is_on:
         return "INACTIVE"
     if now < promotion.starts_at:
         return "UPCOMING"
     return "LIVE" if now < promotion.ends_at else "COMPLETED"
+
+
+def approval_status(promotion: Promotion, now: datetime) -> str:
+    """Where a promotion stands in the words of its approval (domain: promotions §1.3, v3 states).
+
+    EXPIRED once a published one has ended; INACTIVE while it is switched off; else its state.
+    """
+    if not promotion.is_published or promotion.state == "STOPPED":
+        return promotion.state
+    if now >= promotion.ends_at:
+        return "EXPIRED"
+    return promotion.state if promotion.active else "INACTIVE"
+
+
+def source_type(promotion: Promotion) -> str:
+    """Where a promotion comes from: what the gateway was told (§2.1), else PROMOTION_API."""
+    return str(promotion.vendor.get("promotionSourceType", "PROMOTION_API"))
 
 
 def event_name(written: str) -> str:
