@@ -81,6 +81,7 @@ def test_a_new_organisation_is_answered_with_its_first_credentials(service: Serv
         "parentOrgId": None,
         "sandbox": False,
         "returnsAdjustTargets": True,
+        "revokesRestoreLimits": False,
     }
     assert [sorted(secret) for secret in secrets] == [["password", "username"], ["key", "secret"]]
     assert data in listed(service)
@@ -204,12 +205,13 @@ def test_what_contradicts_the_parent_is_300004(service: Service) -> None:
 
 def test_name_and_settings_can_be_changed_one_by_one(service: Service) -> None:
     created = create(service, returnsAdjustTargets=False)
-    assert created["returnsAdjustTargets"] is False
+    assert (created["returnsAdjustTargets"], created["revokesRestoreLimits"]) == (False, False)
     path = f"/milepost/v1/orgs/{created['orgId']}"
     expected = {key: value for key, value in created.items() if key not in ("till", "oauth")}
     for change in (
         {"name": "Renamed"},
         {"returnsAdjustTargets": True},
+        {"revokesRestoreLimits": True},
         {},
         {"name": None, "returnsAdjustTargets": None, "unknown": 1},
     ):
@@ -231,6 +233,7 @@ def test_name_and_settings_can_be_changed_one_by_one(service: Service) -> None:
         ("{id}", {"name": "x" * 201}),
         ("{id}", {"name": "\x00"}),
         ("{id}", {"returnsAdjustTargets": 1}),
+        ("{id}", {"revokesRestoreLimits": 0}),
         ("{id}", []),
     ],
 )

@@ -37,6 +37,7 @@ class OrgDraft:
     sandbox: bool | None = None
     now: str | None = None
     returns_adjust_targets: bool | None = None
+    revokes_restore_limits: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,7 @@ async def create_org(
             sandbox=sandbox,
             sandbox_now=(now or created_at) if sandbox and draft.parent_org_id is None else None,
             returns_adjust_targets=draft.returns_adjust_targets is not False,
+            revokes_restore_limits=draft.revokes_restore_limits is True,
             created_at=created_at,
         )
         for made in (first_till, first_oauth):
@@ -106,7 +108,12 @@ async def list_orgs(runner: Runner) -> list[Org]:
 
 
 async def change_org(
-    runner: Runner, org_id: int, *, name: str | None, returns_adjust_targets: bool | None
+    runner: Runner,
+    org_id: int,
+    *,
+    name: str | None,
+    returns_adjust_targets: bool | None,
+    revokes_restore_limits: bool | None,
 ) -> Org | Refusal:
     """Change the name and settings that are not None; 300004 for a bad name or an unknown id."""
     if name is not None and (refusal := _refuse_name(name)) is not None:
@@ -114,7 +121,11 @@ async def change_org(
 
     async def write(tx: Tx) -> Org | None:
         return await update_org(
-            tx, org_id, name=name, returns_adjust_targets=returns_adjust_targets
+            tx,
+            org_id,
+            name=name,
+            returns_adjust_targets=returns_adjust_targets,
+            revokes_restore_limits=revokes_restore_limits,
         )
 
     return await runner.operate(write) or _refusal("No organisation has this id.")

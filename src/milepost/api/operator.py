@@ -30,6 +30,8 @@ class OrgBody(msgspec.Struct):
     """Where a sandbox's clock starts, with an offset or `Z`; null: the wall clock's instant."""
     returnsAdjustTargets: bool | None = None
     """Whether a return lowers what its sale had added; default true."""
+    revokesRestoreLimits: bool | None = None
+    """Whether what is revoked of a promotion no longer counts against its limits; default false."""
 
 
 class OrgChangeBody(msgspec.Struct):
@@ -37,6 +39,7 @@ class OrgChangeBody(msgspec.Struct):
 
     name: wire.Text | None = None
     returnsAdjustTargets: bool | None = None
+    revokesRestoreLimits: bool | None = None
 
 
 class OrgView(msgspec.Struct, kw_only=True):
@@ -48,6 +51,7 @@ class OrgView(msgspec.Struct, kw_only=True):
     parentOrgId: int | None
     sandbox: bool
     returnsAdjustTargets: bool
+    revokesRestoreLimits: bool
 
 
 class TillSecret(msgspec.Struct):
@@ -113,6 +117,7 @@ async def create_org(request: ApiRequest) -> Response[bytes]:
         body.sandbox,
         body.now,
         body.returnsAdjustTargets,
+        body.revokesRestoreLimits,
     )
     made = await orgs.create_org(runner_of(request), draft)
     if isinstance(made, Refusal):
@@ -142,6 +147,7 @@ async def change_org(request: ApiRequest, org_id: PathId) -> Response[bytes]:
         number,
         name=body.name,
         returns_adjust_targets=body.returnsAdjustTargets,
+        revokes_restore_limits=body.revokesRestoreLimits,
     )
     if isinstance(changed, Refusal):
         return wire.refuse(changed, request.scope["path"])
@@ -193,6 +199,7 @@ def _fields(org: Org) -> dict[str, Any]:
         "parentOrgId": org.parent_org_id,
         "sandbox": org.sandbox,
         "returnsAdjustTargets": org.returns_adjust_targets,
+        "revokesRestoreLimits": org.revokes_restore_limits,
     }
 
 

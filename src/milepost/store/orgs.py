@@ -16,7 +16,8 @@ WHERE o.org_id = %b
 """
 
 ORG_COLUMNS = """
-    o.org_id, o.root_org_id, o.name, o.time_zone, o.sandbox, r.sandbox_now, o.returns_adjust_targets
+    o.org_id, o.root_org_id, o.name, o.time_zone, o.sandbox, r.sandbox_now, o.returns_adjust_targets,
+    o.revokes_restore_limits
 FROM orgs o JOIN orgs r ON r.org_id = o.root_org_id
 """
 
@@ -26,6 +27,7 @@ WITH changed AS (
     UPDATE orgs
     SET name = coalesce(%b::text, name),
         returns_adjust_targets = coalesce(%b::boolean, returns_adjust_targets),
+        revokes_restore_limits = coalesce(%b::boolean, revokes_restore_limits),
         definitions_revision = definitions_revision + 1
     WHERE org_id = %b
     RETURNING org_id, root_org_id, definitions_revision
@@ -46,6 +48,7 @@ class Org:
     sandbox: bool
     sandbox_now: datetime | None
     returns_adjust_targets: bool
+    revokes_restore_limits: bool
 
     @property
     def parent_org_id(self) -> int | None:
@@ -89,6 +92,7 @@ async def insert_org(
     sandbox: bool,
     sandbox_now: datetime | None,
     returns_adjust_targets: bool,
+    revokes_restore_limits: bool,
     created_at: datetime,
 ) -> int:
     """Make an organisation; returns its id. `sandbox_now` only for a sandbox without a parent."""
@@ -96,25 +100,31 @@ async def insert_org(
         tx,
         """
         INSERT INTO orgs (root_org_id, name, time_zone, sandbox, sandbox_now, returns_adjust_targets,
-                          created_at, org_id)
-        SELECT coalesce(%b, n.id), %b, %b, %b, %b, %b, %b, n.id
+                          revokes_restore_limits, created_at, org_id)
+        SELECT coalesce(%b, n.id), %b, %b, %b, %b, %b, %b, %b, n.id
         FROM (SELECT nextval('orgs_org_id_seq') AS id) n
         RETURNING org_id
         """,
-        parent_org_id, name, time_zone, sandbox, sandbox_now, returns_adjust_targets, created_at,
+        parent_org_id, name, time_zone, sandbox, sandbox_now, returns_adjust_targets,
+        revokes_restore_limits, created_at,
     )  # fmt: skip
     org_id: int = (await reply.rows())[0][0]
     return org_id
 
 
 async def update_org(
-    tx: Tx, org_id: int, *, name: str | None, returns_adjust_targets: bool | None
+    tx: Tx,
+    org_id: int,
+    *,
+    name: str | None,
+    returns_adjust_targets: bool | None,
+    revokes_restore_limits: bool | None,
 ) -> Org | None:
     """Change what an operator may change, None leaves it; the organisation then, None if unknown.
 
     The revision rises, for definitions hold what the rules need of their organisation.
     """
-    await tell(tx, UPDATE_ORG, name, returns_adjust_targets, org_id)
+    await tell(tx, UPDATE_ORG, name, returns_adjust_targets, revokes_restore_limits, org_id)
     return await load_org(tx, org_id)
 
 
