@@ -278,8 +278,13 @@ def test_the_points_balance_is_the_exact_sum_of_the_points_rewards(org: Org) -> 
         org.enrol(*ids(group), customer, initialBalance=1000)
     assert b'"balance":50.3,' in org.get(path).content
     assert data(org.get(path))["targets"] == [
-        {"targetGroupId": ids(first)[0], "targetRuleId": ids(first)[1], "points": 0.3},
-        {"targetGroupId": ids(second)[0], "targetRuleId": ids(second)[1], "points": 50},
+        {
+            "targetGroupId": ids(group)[0],
+            "targetRuleId": ids(group)[1],
+            "promotionId": None,
+            "points": points,
+        }
+        for group, points in ((first, 0.3), (second, 50))
     ]
     total = sum(reward["value"] for reward in rewards(org, customer) if reward["type"] == "POINTS")
     assert total == pytest.approx(50.3)

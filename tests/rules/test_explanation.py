@@ -311,6 +311,9 @@ def test_the_fields_are_those_of_the_wire() -> None:
         "amount": None,
         "before": None,
         "keptRewards": None,
+        "promotionId": None,
+        "issualId": None,
+        "earnedId": None,
     }
     fields = [line.fields() for line in explained(story)]
     reached = {"value": 1200, "targetValue": 1000, "reward": None}

@@ -10,14 +10,14 @@ import pytest
 from milepost.rules.definitions import CYCLIC, Definitions, TargetGroup
 from milepost.rules.effects import Entry
 from milepost.rules.explanation import explain
-from milepost.rules.reasons import REASONS
+from milepost.rules.reasons import TARGET_REASONS
 from tests.rules.entries import activity, changed, effect, loaded
 from tests.rules.samples import GROUP, TARGET, cyclic, day, definitions, milestone, streak
 
 CYCLE_1 = "cycle c1 (1 Jun 2026 – 10 Jun 2026)"
 
 
-LISTED = {(what, code) for code, reason in REASONS.items() for what in reason.whats}
+LISTED = {(what, code) for code, reason in TARGET_REASONS.items() for what in reason.whats}
 
 
 def why(entry: Entry, group: TargetGroup | None = None, target_id: int | None = None) -> str:
@@ -256,7 +256,7 @@ def test_an_activity_that_does_not_count_is_told_why_and_what_would_have_helped(
 
 
 def test_every_reason_for_not_counting_is_among_them() -> None:
-    listed = {code for code, reason in REASONS.items() if "NOT_COUNTED" in reason.whats}
+    listed = {code for code, reason in TARGET_REASONS.items() if "NOT_COUNTED" in reason.whats}
     assert set(NOT_COUNTED) == listed - {"NO_TARGET"}
 
 

@@ -225,6 +225,85 @@ async def test_the_journal_of_one_target_has_what_names_it_what_changed_it_and_w
     assert await versions(Focus(72)) == []
 
 
+PROMOTION_LINES = """
+INSERT INTO journal (org_id, customer_id, version, ordinal, at, what, reason, target_id, details)
+SELECT %(org)s, %(customer)s, v, 0, now(), w, r, t, d::jsonb
+FROM (VALUES
+    (1, 'ENROLLED', 'PROMOTION_ENROLLED', NULL::bigint, '{"promotion": 21, "issual": 70}'),
+    (2, 'ENROLLED', 'ENROLLED', 21, '{"stint": 21}'),
+    (3, 'ACTIVITY', 'EVENT', NULL, '{"activity": "a", "eventName": "run", "effects": [[21, 21, 21, "ADDED", 1, "1",
+        "1", "9", null]]}'),
+    (4, 'ACTIVITY', 'EVENT', NULL, '{"activity": "b", "eventName": "run", "effects": [],
+        "promotions": [[22, "CRITERIA_NOT_MET", 21, null, null, null], [21, "REDEEMED", 8, null, null, null]]}'),
+    (5, 'ACTIVITY', 'COMPLETION', NULL, '{"effects": [], "promotions": [[22, "REDEEMED", null, 7, 70, 21]]}'),
+    (6, 'ACTIVITY', 'EVENT', NULL, '{"activity": "c", "eventName": "swim", "effects": []}'),
+    (7, 'UNACHIEVED', 'PROMOTION_EARN_REVOKED', NULL, '{"promotion": 22, "earns": [21]}'),
+    (8, 'UNACHIEVED', 'PROMOTION_EARN_EXPIRED', NULL, '{"promotion": 21, "earns": [8]}')
+) AS v (v, w, r, t, d)
+"""  # noqa: E501
+
+
+async def test_the_journal_of_one_promotion_has_what_names_it_what_it_paid_and_what_it_might_have(
+    world: World, runner: Runner, tenant: Tenant
+) -> None:
+    customer = 84
+    world.register(customer)
+    world.run(PROMOTION_LINES, customer=customer)
+
+    async def versions(focus: Focus | None) -> list[int]:
+        async def load(tx: Tx, tenant: Tenant, customer: int) -> object:
+            return await views.load_journal(tx, tenant, customer, EVERYTHING, focus)
+
+        found = await read(runner, tenant, load, customer)
+        assert isinstance(found, list)
+        return [line.id >> 15 for line in found]
+
+    assert await versions(None) == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert await versions(Focus(promotion_id=21)) == [1, 4, 8]
+    assert await versions(Focus(promotion_id=22)) == [4, 5, 7]
+    assert await versions(Focus(promotion_id=22, event_names=["swim"])) == [4, 5, 6, 7]
+    assert await versions(Focus(promotion_id=23)) == []
+    assert await versions(Focus(70)) == [5]
+    assert await versions(Focus(21)) == [2, 3]
+
+
+async def test_of_what_was_taken_back_in_promotions_brands_are_notified_of_what_was_revoked(
+    world: World, runner: Runner, tenant: Tenant
+) -> None:
+    customer = 85
+    world.register(customer)
+    world.run(PROMOTION_LINES, customer=customer)
+    found = await read(runner, tenant, LOADS["occurrences"], customer)
+    assert isinstance(found, tuple)
+    assert [each.version for each in found[1]] == [1, 2, 3, 7]
+
+
+async def test_the_rewards_and_points_of_a_promotion_are_told_apart(
+    world: World, runner: Runner, tenant: Tenant
+) -> None:
+    customer = 86
+    world.register(customer)
+    for target, promotion, value in ((1, None, 1), (None, 21, 2), (None, 22, 3), (None, 21, 4)):
+        world.run(
+            "INSERT INTO rewards (org_id, customer_id, target_group_id, target_id, period_id, attempt,"
+            " ordinal, name, type, value, granted_at, cause, promotion_id) SELECT %(org)s, %(customer)s,"
+            " %(target)s, %(target)s, %(target)s, 1, 0, 'r', 'POINTS', %(value)s, now(), 'ACTIVITY',"
+            " %(promotion)s",
+            customer=customer,
+            target=target,
+            promotion=promotion,
+            value=value,
+        )
+    found = await read(runner, tenant, LOADS["rewards"], customer)
+    assert isinstance(found, list)
+    assert [line.promotion_id for line in found] == [None, 21, 22, 21]
+    assert await read(runner, tenant, LOADS["points"], customer) == [
+        views.PointsLine(1, 1, Decimal(1)),
+        views.PointsLine(None, None, Decimal(6), 21),
+        views.PointsLine(None, None, Decimal(3), 22),
+    ]
+
+
 MORE_LINES = """
 INSERT INTO journal (org_id, customer_id, version, ordinal, at, what, reason, target_id, details)
 SELECT %(org)s, %(customer)s, 9, n, now(), w, r, 70, d::jsonb
@@ -312,8 +391,9 @@ async def test_the_loads_walk_indexes_whatever_the_statistics_say(
         (views.ASK_PROGRESS, member),
         (views.ASK_LEVELS, member),
         (views.ASK_POINTS, member),
-        (views.ASK_JOURNAL_BEFORE, (*member, None, None, [], None, 2**40, 0, 1000)),
-        (views.ASK_JOURNAL_AFTER, (*member, 1, 1, ["TransactionAdd"], 1, 0, 0, 1000)),
+        (views.ASK_JOURNAL_BEFORE, (None, None, [], *member, 2**40, 0, 1000)),
+        (views.ASK_JOURNAL_AFTER, (1, None, ["TransactionAdd"], *member, 0, 0, 1000)),
+        (views.ASK_JOURNAL_AFTER, (None, 1, ["TransactionAdd"], *member, 0, 0, 1000)),
         (views.ASK_ENROLMENT_IDS, member),
         (views.ASK_OCCURRENCES_BEFORE, (*member, 2**40, 0, 1000)),
         (views.ASK_OCCURRENCES_AFTER, (*member, 0, 0, 1000)),

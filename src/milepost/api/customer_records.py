@@ -13,7 +13,7 @@ from milepost.database import Tenant, Tx
 from milepost.errors import INVALID_INPUT, INVALID_USER, Refused
 from milepost.rules.calendar import written_instant
 from milepost.rules.definitions import Definitions, listened_events
-from milepost.rules.explanation import explain
+from milepost.rules.explanation import explain, paid_event
 from milepost.runner import Moment
 from milepost.store.views import (
     Focus,
@@ -44,7 +44,9 @@ class ExplanationView(View):
     `entryId` is the cursor of `before` and `after`. It rises with each entry of the journal; the lines
     of one activity, one for each target, share it. `activityId` names the activity that the line is
     about or that caused it; `occurredAt`, `amount` and `before` are of lines about one. `keptRewards`
-    names the rewards of what was un-achieved, which stay. Fields are null where they say nothing.
+    names the rewards of what was un-achieved, which stay. `promotionId` is of what happened in a
+    promotion, `issualId` the enrolment there and `earnedId` the earned record; target and cycle are then
+    those of the achieved target that it was asked to pay for. Fields are null where they say nothing.
     """
 
     entry_id: int
@@ -65,6 +67,9 @@ class ExplanationView(View):
     target_value: Number | None
     reward: RewardOfView | None
     kept_rewards: list[str] | None
+    promotion_id: int | None
+    issual_id: int | None
+    earned_id: int | None
 
 
 class GrantedRewardView(View):
@@ -86,10 +91,11 @@ class GrantedRewardView(View):
 
 
 class PointsOfTargetView(View):
-    """The points that rewards of one target brought."""
+    """The points that rewards of one target brought or, with null target fields, one promotion."""
 
     target_group_id: int | None
     target_rule_id: int | None
+    promotion_id: int | None
     points: Number
 
 
@@ -117,6 +123,7 @@ def page_query(cursor: str, what: str) -> dict[str, str]:
         errors=(INVALID_INPUT, INVALID_USER),
         query={
             "targetId": "only this target: the `{targetId}` of the paths (default: everything)",
+            "promotionId": "only this promotion (default: everything); not with targetId",
             **page_query("entryId", "entries"),
         },
     ),
@@ -125,12 +132,15 @@ async def customer_explanation(request: ApiRequest, customer_id: PathId) -> Resp
     """What happened to a customer and why, oldest first."""
     customer = wire.integer(customer_id, "customerId")
     target_id = queries.optional_integer(request, "targetId")
+    promotion_id = queries.optional_integer(request, "promotionId")
+    if target_id is not None and promotion_id is not None:
+        raise Refused(INVALID_INPUT, "targetId and promotionId exclude each other.")
     page = page_of(request)
 
     async def query(
         tx: Tx, tenant: Tenant, moment: Moment
     ) -> tuple[list[JournalLine], Moment] | None:
-        focus = _focus(moment.definitions, target_id)
+        focus = _focus(moment.definitions, target_id, promotion_id)
         found = await load_journal(tx, tenant, customer, page, focus)
         return (found, moment) if found is not None else None
 
@@ -142,7 +152,7 @@ async def customer_explanation(request: ApiRequest, customer_id: PathId) -> Resp
         [
             {"entryId": line.id, **told.fields()}
             for line in lines
-            for told in explain(line.entry, moment.definitions, target_id)
+            for told in explain(line.entry, moment.definitions, target_id, promotion_id)
         ]
     )
 
@@ -179,7 +189,7 @@ async def customer_rewards(request: ApiRequest, customer_id: PathId) -> Response
     ),
 )
 async def customer_points(request: ApiRequest, customer_id: PathId) -> Response[bytes]:
-    """A customer's balance of points, and what each target brought."""
+    """A customer's balance of points, and what each target and each promotion brought."""
     customer = wire.integer(customer_id, "customerId")
 
     async def query(tx: Tx, tenant: Tenant, _: Moment) -> list[PointsLine] | None:
@@ -195,6 +205,7 @@ async def customer_points(request: ApiRequest, customer_id: PathId) -> Response[
                 PointsOfTargetView(
                     target_group_id=line.target_group_id,
                     target_rule_id=line.target_id,
+                    promotion_id=line.promotion_id,
                     points=line.points,
                 )
                 for line in lines
@@ -213,7 +224,13 @@ def page_of(request: ApiRequest) -> Page:
     return Page(limit, before, after)
 
 
-def _focus(definitions: Definitions, target_id: int | None) -> Focus | None:
+def _focus(
+    definitions: Definitions, target_id: int | None, promotion_id: int | None
+) -> Focus | None:
+    if promotion_id is not None:
+        promotion = definitions.promotions.get(promotion_id)
+        event = paid_event(promotion) if promotion is not None else None
+        return Focus(promotion_id=promotion_id, event_names=(event,) if event is not None else ())
     if target_id is None:
         return None
     group = definitions.groups_by_target.get(target_id)
@@ -230,7 +247,7 @@ def _reward_view(line: RewardLine) -> GrantedRewardView:
         period_ref_code=line.period_ref_code,
         streak_level=line.streak_level,
         attempt=line.attempt,
-        promotion_id=None,
+        promotion_id=line.promotion_id,
         name=line.name,
         type=line.type,
         value=line.value,

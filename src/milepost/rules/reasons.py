@@ -47,7 +47,7 @@ class Reason:
     meaning: str
 
 
-REASONS: Mapping[str, Reason] = {
+TARGET_REASONS: Mapping[str, Reason] = {
     # Enrolments
     "ENROLLED": Reason(
         ("ENROLLED",), "The customer was enrolled in the target for the first time."
@@ -170,10 +170,72 @@ REASONS: Mapping[str, Reason] = {
     "SETTLED_ACHIEVED": Reason(("SETTLED",), "The cycle was settled, achieved."),
     "SETTLED_UNACHIEVED": Reason(("SETTLED",), "The cycle was settled, not achieved."),
 }
+"""Of what happened in targets."""
+
+REDEEMED = "REDEEMED"
+
+PROMOTION_REASONS: Mapping[str, Reason] = {
+    "PROMOTION_ENROLLED": Reason(
+        ("ENROLLED",), "The customer was enrolled in the promotion for the first time."
+    ),
+    "PROMOTION_RE_ENROLLED": Reason(
+        ("ENROLLED",),
+        "The customer had been enrolled in the promotion before; an enrolment that was live is replaced.",
+    ),
+    "PROMOTION_ENROLMENT_REVOKED": Reason(
+        ("UNENROLLED",), "The enrolment in the promotion was revoked."
+    ),
+    "PROMOTION_ENROLMENT_EXPIRED": Reason(
+        ("UNENROLLED",), "The enrolment in the promotion reached its expiry."
+    ),
+    "PROMOTION_EARNED": Reason(
+        ("ACHIEVED",), "The customer was issued the promotion and can collect from it."
+    ),
+    "PROMOTION_EARN_REVOKED": Reason(
+        ("UNACHIEVED",), "What the customer was issued was revoked; what it has paid stays."
+    ),
+    "PROMOTION_EARN_EXPIRED": Reason(
+        ("UNACHIEVED",), "What the customer was issued reached its expiry."
+    ),
+    REDEEMED: Reason(
+        ("COUNTED",), "The promotion paid for the activity, or for the achieved target."
+    ),
+    "PROMOTION_REWARD": Reason(("REWARDED",), "A reward that the promotion paid."),
+    # Why it paid nothing
+    "PROMOTION_INACTIVE": Reason(
+        ("NOT_COUNTED",), "The promotion was switched off, paused or stopped then."
+    ),
+    "CRITERIA_NOT_MET": Reason(
+        ("NOT_COUNTED",), "What happened doesn't meet the expression of the promotion's criteria."
+    ),
+    "EXPRESSION_FAILED": Reason(
+        ("NOT_COUNTED",),
+        "The expression of the promotion's criteria could not be evaluated for the achieved target.",
+    ),
+    "REDEMPTIONS_USED_UP": Reason(
+        ("NOT_COUNTED",), "What the customer was issued for the date had paid all that it may."
+    ),
+    "CUSTOMER_LIMIT_REACHED": Reason(
+        ("NOT_COUNTED",), "The promotion had paid the customer all that its limits allow."
+    ),
+    "PROMOTION_LIMIT_REACHED": Reason(
+        ("NOT_COUNTED",), "The promotion had paid all customers together all that its limits allow."
+    ),
+    "NOT_EARNED": Reason(
+        ("NOT_COUNTED",),
+        "When the activity arrived, the customer held no earned record that covers its date.",
+    ),
+    "OUTSIDE_PROMOTION": Reason(
+        ("NOT_COUNTED",),
+        "The activity is dated outside the promotion, or came before that was set up to pay for it.",
+    ),
+}
+"""Of what happened in promotions."""
+
+REASONS: Mapping[str, Reason] = {**TARGET_REASONS, **PROMOTION_REASONS}
 """Every reason code that an explanation can have."""
 
-
-COUNTED = tuple(code for code, reason in REASONS.items() if "COUNTED" in reason.whats)
+COUNTED = tuple(code for code, reason in TARGET_REASONS.items() if "COUNTED" in reason.whats)
 """The codes of effects that changed a value."""
 
 

@@ -6,6 +6,7 @@ elsewhere; values are those of the moment. What has been deleted since is named 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -18,12 +19,15 @@ from milepost.rules.definitions import (
     PERIOD_AGNOSTIC,
     Definitions,
     Period,
+    Promotion,
     StreakLevel,
     Target,
     TargetGroup,
 )
-from milepost.rules.effects import Effect, Entry
+from milepost.rules.effects import Effect, Entry, PromotionEffect
 
+# What `rules/redemption.py` calls the achieved target that a promotion paid for.
+_COMPLETION = re.compile(r"completion of (target|group) ([0-9]+) period ([0-9]+) attempt [0-9]+")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -31,7 +35,9 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 class Scene:
     """An entry, or one effect of an activity's, with what is still defined of what it names.
 
-    `group_id`, `target_id` and `period_id` are the effect's where there is one.
+    `group_id`, `target_id` and `period_id` are the effect's where there is one. Of what happened in a
+    promotion they are those of the achieved target that it was about, if it was about one, and `earn_id`
+    is the earned record; `effect` is None then.
     """
 
     entry: Entry
@@ -45,6 +51,9 @@ class Scene:
     period: Period | None
     zone: ZoneInfo
     """The group's; the organisation's where no group is meant or known."""
+    promotion_id: int | None = None
+    promotion: Promotion | None = None
+    earn_id: int | None = None
 
     @property
     def at(self) -> datetime:
@@ -62,6 +71,8 @@ class Scene:
         if self.group is None:
             if self.target_id is None:
                 return f"target group {self.group_id} (deleted since)"
+            if self.group_id is None:
+                return f"target {self.target_id} (deleted since)"
             return f"target {self.target_id} of target group {self.group_id} (deleted since)"
         if self.target_id is None:
             return f"'{self.group.name}'"
@@ -201,15 +212,19 @@ class Scene:
         return Decimal(text) if isinstance(text, str) else None
 
 
-def scene_of(entry: Entry, definitions: Definitions, effect: Effect | None = None) -> Scene:
+def scene_of(
+    entry: Entry, definitions: Definitions, effect: Effect | PromotionEffect | None = None
+) -> Scene:
     """The entry, or one of its effects, beside what is defined of it now."""
-    about = entry if effect is None else effect
+    about = effect or _promotion_effect(entry, definitions) or entry
     group_id, target_id = about.target_group_id, about.target_id
     group = definitions.groups.get(group_id) if group_id is not None else None
     target = group.targets_by_id.get(target_id) if group and target_id is not None else None
+    in_promotion = about if isinstance(about, PromotionEffect) else None
+    promotion_id = in_promotion.promotion_id if in_promotion is not None else None
     return Scene(
         entry,
-        effect,
+        effect if isinstance(effect, Effect) else None,
         about.reason,
         group_id,
         target_id,
@@ -218,6 +233,31 @@ def scene_of(entry: Entry, definitions: Definitions, effect: Effect | None = Non
         target,
         period_of(group, about.period_id),
         group.zone if group is not None else definitions.zone,
+        promotion_id,
+        definitions.promotions.get(promotion_id) if promotion_id is not None else None,
+        in_promotion.earn_id if in_promotion is not None else None,
+    )
+
+
+def _promotion_effect(entry: Entry, definitions: Definitions) -> PromotionEffect | None:
+    """What an entry that is no activity's says of a promotion, as if it were an effect."""
+    promotion_id, earn_id = entry.details.get("promotion"), entry.details.get("earn")
+    if not isinstance(promotion_id, int):
+        return None
+    effect = PromotionEffect(
+        promotion_id, entry.reason, earn_id if isinstance(earn_id, int) else None
+    )
+    completion = _COMPLETION.fullmatch(str(entry.details.get("paidFor")))
+    if completion is None:
+        return effect
+    number, period_id = int(completion[2]), int(completion[3])
+    if completion[1] == "group":
+        return effect._replace(target_group_id=number, period_id=period_id)
+    group = definitions.groups_by_target.get(number)
+    return effect._replace(
+        target_group_id=group.id if group is not None else None,
+        target_id=number,
+        period_id=period_id,
     )
 
 

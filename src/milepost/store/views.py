@@ -57,14 +57,22 @@ SELECT target_id, streak_level_id, attempt, period_id, achieved_at
 FROM level_achievements WHERE org_id = %b AND customer_id = %b
 """
 
-# Of one target: what names it, and the activities that it might have counted or that changed it.
+# Of one target, or one promotion: what names it, and the activities that it might have counted, or paid for,
+# or did. An effect has its target in the second place; one in a promotion begins with that, and has the
+# achieved target that was asked about in the fifth.
 _JOURNAL = f"""
 SELECT version, ordinal, at, what, reason, target_group_id, target_id, period_id, details::text
 FROM journal
+CROSS JOIN (SELECT %b::bigint AS target, %b::bigint AS promotion, %b::text[] AS events) AS asked
 WHERE org_id = %b AND customer_id = %b AND what <> ALL ('{{{", ".join(HIDDEN_WHATS)}}}')
-  AND (%b::bigint IS NULL OR target_id = %b OR (
-    what = '{ACTIVITY}' AND (details ->> 'eventName' = ANY (%b::text[]) OR jsonb_path_exists(
-      details, 'strict $.effects[*] ? (@[1] == $target)', jsonb_build_object('target', %b::bigint), true))))
+  AND (asked.target IS NULL OR target_id = asked.target OR (
+    what = '{ACTIVITY}' AND (details ->> 'eventName' = ANY (asked.events) OR jsonb_path_exists(
+      details, 'strict $.effects[*] ? (@[1] == $id)', jsonb_build_object('id', asked.target), true)
+      OR jsonb_path_exists(
+      details, 'strict $.promotions[*] ? (@[4] == $id)', jsonb_build_object('id', asked.target), true))))
+  AND (asked.promotion IS NULL OR details ->> 'promotion' = asked.promotion::text OR (
+    what = '{ACTIVITY}' AND (details ->> 'eventName' = ANY (asked.events) OR jsonb_path_exists(
+      details, 'strict $.promotions[*] ? (@[0] == $id)', jsonb_build_object('id', asked.promotion), true))))
 """  # noqa: S608
 ASK_JOURNAL_BEFORE = f"""{_JOURNAL}
   AND (version, ordinal) < (%b::bigint, %b::integer)
@@ -78,7 +86,7 @@ ORDER BY version, ordinal LIMIT %b
 # The names are looked up here and not in the loaded definitions, which lack deleted groups.
 _REWARDS = """
 SELECT r.reward_id, r.target_group_id, r.target_id, p.ref_code, l.name, r.attempt, r.name, r.type, r.value,
-       r.reference, r.granted_at, r.cause
+       r.reference, r.granted_at, r.cause, r.promotion_id
 FROM rewards r
 LEFT JOIN LATERAL (
     SELECT ref_code FROM target_periods p
@@ -94,22 +102,23 @@ ASK_REWARDS_BEFORE = f"{_REWARDS} AND r.reward_id < %b ORDER BY r.reward_id DESC
 ASK_REWARDS_AFTER = f"{_REWARDS} AND r.reward_id > %b ORDER BY r.reward_id LIMIT %b"
 
 ASK_POINTS = """
-SELECT target_group_id, target_id, sum(value)
+SELECT target_group_id, target_id, sum(value), promotion_id
 FROM rewards WHERE org_id = %b AND customer_id = %b AND type = 'POINTS'
-GROUP BY target_group_id, target_id ORDER BY target_group_id, target_id
+GROUP BY target_group_id, target_id, promotion_id ORDER BY target_group_id, target_id, promotion_id
 """
 
 ASK_ENROLMENT_IDS = """
 SELECT DISTINCT target_id, enrolment_id FROM enrolments WHERE org_id = %b AND customer_id = %b
 """
 
-# What brands are notified of: an activity only if it changed a value. Where an activity caused
+# What brands are notified of: an activity only if it changed a value, and of what is taken back from a
+# customer levels, unified groups and earned records that were revoked. Where an activity caused
 # something, its own entry is looked up, for it says what kind of activity it was.
 _NOTIFYING = f"""
 SELECT * FROM journal
 WHERE org_id = %b AND customer_id = %b AND (
     what = ANY ('{{{", ".join(NOTIFYING_WHATS)}}}')
-    OR what = 'UNACHIEVED' AND details ?| '{{level, members}}'
+    OR what = 'UNACHIEVED' AND (details ?| '{{level, members}}' OR reason = 'PROMOTION_EARN_REVOKED')
     OR what = '{ACTIVITY}' AND jsonb_path_exists(
       details, 'strict $.effects[*][5] ? (@ like_regex "^-?[0.]*[1-9]")', '{{}}', true))
 """  # noqa: S608
@@ -210,10 +219,13 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Focus:
-    """The target that a reader of the journal asks for, and the events that it counts."""
+    """The target or the promotion that a reader of the journal asks for, and the events of activities that
+    it counts or pays for.
+    """
 
-    target_id: int
+    target_id: int | None = None
     event_names: Sequence[str] = ()
+    promotion_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,15 +252,17 @@ class RewardLine:
     reference: str | None
     granted_at: datetime
     cause: str
+    promotion_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PointsLine:
-    """The points that the customer was granted in one target; null ids: by a promotion."""
+    """The points that the customer was granted in one target, or by one promotion."""
 
     target_group_id: int | None
     target_id: int | None
     points: Decimal
+    promotion_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,22 +328,21 @@ async def load_enrolments(
 async def load_journal(
     tx: Tx, tenant: Tenant, customer_id: int, page: Page, focus: Focus | None = None
 ) -> list[JournalLine] | None:
-    """A page of what the customer's journal explains, oldest first; with `focus` of one target.
+    """A page of what the customer's journal explains, oldest first; with `focus` of one target or promotion.
 
     In the order in which things were decided. Two statements, one round trip.
     """
     customer = await ask(tx, ASK_CUSTOMER, tenant.root_org_id, customer_id)
     statement, line = _cut(page, ASK_JOURNAL_BEFORE, ASK_JOURNAL_AFTER)
-    target_id = focus.target_id if focus is not None else None
+    asked = focus or Focus()
     journal = await ask(
         tx,
         statement,
+        asked.target_id,
+        asked.promotion_id,
+        list(asked.event_names),
         tenant.org_id,
         customer_id,
-        target_id,
-        target_id,
-        list(focus.event_names) if focus is not None else [],
-        target_id,
         line >> ORDINAL_BITS,
         line & (2**ORDINAL_BITS - 1),
         page.limit,
@@ -354,7 +367,7 @@ async def load_rewards(
 
 
 async def load_points(tx: Tx, tenant: Tenant, customer_id: int) -> list[PointsLine] | None:
-    """The points of the customer's ledger, by target: two statements, one round trip."""
+    """The points of the customer's ledger, by target and promotion: two statements, one round trip."""
     customer = await ask(tx, ASK_CUSTOMER, tenant.root_org_id, customer_id)
     points = await ask(tx, ASK_POINTS, tenant.org_id, customer_id)
     if not await customer.rows():
