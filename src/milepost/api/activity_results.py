@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Literal
 
+from msgspec import UNSET, UnsetType
+
 from milepost.actions.activities import RECORD
 from milepost.api import wire
 from milepost.api.activity_bodies import Unreadable
@@ -14,7 +16,7 @@ from milepost.database import Tenant
 from milepost.errors import UNAVAILABLE, Refusal, Refused
 from milepost.logs import request_id
 from milepost.rules.activities import Activity
-from milepost.rules.book import CountedEffect
+from milepost.rules.book import CountedEffect, Paid
 from milepost.rules.recording import RecordActivity, Recorded
 
 Outcome = Recorded | Refusal
@@ -32,13 +34,25 @@ class EffectView(View):
     rewards: list[int]
 
 
+class PaidView(View):
+    """What a promotion paid, from an earned record or (null) to everybody. `rewards` are their ids."""
+
+    promotion_id: int
+    earned_id: int | None
+    rewards: list[int]
+
+
 class ResultView(View):
-    """The result of one activity. `id` is null where it could not be read."""
+    """The result of one activity. `id` is null where it could not be read.
+
+    `promotions` is there if any paid for the activity, or for a target that it achieved.
+    """
 
     id: str | None
     status: Literal["ACCEPTED", "DUPLICATE", "REJECTED"]
     errors: list[wire.ErrorItem] | None
     effects: list[EffectView]
+    promotions: list[PaidView] | UnsetType = UNSET
 
 
 async def submit(
@@ -104,7 +118,13 @@ def results(
 def _result(identity: str, outcome: Outcome) -> ResultView:
     if isinstance(outcome, Refusal):
         return _rejected(identity, outcome)
-    return ResultView(identity, outcome.status, None, [_effect(each) for each in outcome.effects])
+    return ResultView(
+        identity,
+        outcome.status,
+        None,
+        [_effect(each) for each in outcome.effects],
+        [_paid(each) for each in outcome.paid] or UNSET,
+    )
 
 
 def _rejected(identity: str | None, refusal: Refusal) -> ResultView:
@@ -122,3 +142,7 @@ def _effect(effect: CountedEffect) -> EffectView:
         effect.achieved,
         [reward.id for reward in effect.rewards],
     )
+
+
+def _paid(paid: Paid) -> PaidView:
+    return PaidView(paid.promotion.id, paid.earn_id, [reward.id for reward in paid.rewards])

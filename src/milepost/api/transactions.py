@@ -50,7 +50,7 @@ from milepost.errors import (
 )
 from milepost.rules.activities import Activity
 from milepost.rules.bills import created_id
-from milepost.rules.book import CountedEffect
+from milepost.rules.book import CountedEffect, Paid
 from milepost.rules.calendar import written_date, written_end_date
 from milepost.rules.scene import plain
 
@@ -225,11 +225,12 @@ async def add_transactions(request: ApiRequest) -> Response[bytes]:
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    """A bill that was taken: what it did, and first and last name of its customer."""
+    """A bill that was taken: what it did and was paid, and first and last name of its customer."""
 
     created_id: int
     customer_id: int = 0
     effects: Sequence[CountedEffect] = ()
+    paid: Sequence[Paid] = ()
     name: tuple[str, str] = ("", "")
 
 
@@ -276,6 +277,7 @@ def _done(
         created_id(customer_id, activity.id),
         customer_id,
         outcome.effects,
+        outcome.paid,
         names.get(customer_id, ("", "")),
     )
 
@@ -309,14 +311,13 @@ def _wants_raw(request: ApiRequest) -> bool:
 
 
 def _points(done: _Done) -> list[PointsSideEffect]:
-    """One item with the points granted, if there were any."""
+    """One item with the points granted, by targets and promotions, if there were any."""
+    granted = (
+        *(each.rewards for each in done.effects),
+        *(each.rewards for each in done.paid),
+    )
     points = sum(
-        (
-            reward.value
-            for effect in done.effects
-            for reward in effect.rewards
-            if reward.type == "POINTS"
-        ),
+        (reward.value for rewards in granted for reward in rewards if reward.type == "POINTS"),
         Decimal(0),
     )
     return [PointsSideEffect("USER", points, points, "points")] if points else []
