@@ -91,7 +91,8 @@ def settle(
     # At one instant a customer's own cycles come after the settlements of the dated ones.
     for end in ends:
         queue.append((end.due_at, KINDS.index(SETTLE), len(queue), end))
-    for record in expiries:
+    # An enrolment goes after the records that hang off it.
+    for record in sorted(expiries, key=lambda record: isinstance(record, Issual)):
         queue.append((record.expires_at, KINDS.index(EXPIRE), len(queue), record))
     place = len(queue)
     heapify(queue)
