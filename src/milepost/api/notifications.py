@@ -1,7 +1,10 @@
-"""A customer's notifications, as brands receive them (domain: milestones §6)."""
+"""What brands are notified of: about customers, and that promotions were saved (domain: milestones §6;
+promotions §7).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from litestar import Response, get
@@ -12,19 +15,22 @@ from milepost.api.routes import ApiRequest, PathId, caller_of, declare, runner_o
 from milepost.api.target_group_views import View
 from milepost.database import Tenant, Tx
 from milepost.errors import INVALID_INPUT, INVALID_USER, Refused
-from milepost.rules.envelopes import Notification, enriched_envelope, raw_envelope
+from milepost.rules.envelopes import Data, Notification, enriched_envelope, raw_envelope
 from milepost.rules.notifications import notifications
+from milepost.rules.promotion_notifications import promotion_saved
 from milepost.runner import Moment
+from milepost.store.promotions import load_changes
 from milepost.store.views import Page, load_occurrences
 
 _ENVELOPES = {"raw": raw_envelope, "enriched": enriched_envelope}
+_ENVELOPE_QUERY = {"envelope": "raw (default) or enriched"}
 
 
 class NotificationView(View):
     """A notification in the raw envelope. `eventId` is the same however often it is sent or read.
 
-    `eventLogId` is the journal's entry, which several notifications may share: the cursor of `before`
-    and `after`. The enriched envelope has the same `data` in `attributes`.
+    `eventLogId` is the journal's entry, which several notifications may share, or the revision that saved a
+    promotion: the cursor of `before` and `after`. The enriched envelope has the same `data` in `attributes`.
     """
 
     event_name: str
@@ -45,10 +51,7 @@ class NotificationView(View):
         "Target Loyalty",
         answer=wire.Envelope[list[NotificationView]],
         errors=(INVALID_INPUT, INVALID_USER),
-        query={
-            "envelope": "raw (default) or enriched",
-            **page_query("eventLogId", "entries"),
-        },
+        query={**_ENVELOPE_QUERY, **page_query("eventLogId", "entries")},
     ),
 )
 async def customer_notifications(request: ApiRequest, customer_id: PathId) -> Response[bytes]:
@@ -58,10 +61,7 @@ async def customer_notifications(request: ApiRequest, customer_id: PathId) -> Re
     """
     customer = wire.integer(customer_id, "customerId")
     page = page_of(request)
-    name = request.query_params.get("envelope", "").strip().lower() or "raw"
-    envelope = _ENVELOPES.get(name)
-    if envelope is None:
-        raise Refused(INVALID_INPUT, f"envelope must be one of {', '.join(_ENVELOPES)}.")
+    envelope = _envelope(request)
 
     async def query(tx: Tx, tenant: Tenant, moment: Moment) -> list[Notification] | None:
         return await _load(tx, tenant, customer, page, moment)
@@ -71,6 +71,48 @@ async def customer_notifications(request: ApiRequest, customer_id: PathId) -> Re
     if found is None:
         raise Refused(INVALID_USER)
     return wire.answer([envelope(each, tenant.org_id) for each in found])
+
+
+@get(
+    "/milepost/v1/notifications",
+    opt=declare(
+        "Customer",
+        answer=wire.Envelope[list[NotificationView]],
+        errors=(INVALID_INPUT,),
+        query={**_ENVELOPE_QUERY, **page_query("eventLogId", "notifications")},
+    ),
+)
+async def organisation_notifications(request: ApiRequest) -> Response[bytes]:
+    """What brands are notified of about the organisation itself, oldest first: promotions that were saved."""
+    page = page_of(request)
+    envelope = _envelope(request)
+
+    async def query(tx: Tx, tenant: Tenant, moment: Moment) -> list[Notification]:
+        changes = await load_changes(tx, tenant, page.limit, page.before, page.after)
+        return [
+            promotion_saved(
+                moment.definitions,
+                change.promotion,
+                change.what,
+                change.revision,
+                change.at,
+                change.request_id,
+            )
+            for change in changes
+        ]
+
+    tenant = caller_of(request).tenant
+    found = await runner_of(request).read(tenant, query)
+    return wire.answer([envelope(each, tenant.org_id) for each in found])
+
+
+def _envelope(request: ApiRequest) -> Callable[[Notification, int], Data]:
+    """The envelope that a caller asks for; raises 300004 for one that there is not."""
+    name = request.query_params.get("envelope", "").strip().lower() or "raw"
+    envelope = _ENVELOPES.get(name)
+    if envelope is None:
+        raise Refused(INVALID_INPUT, f"envelope must be one of {', '.join(_ENVELOPES)}.")
+    return envelope
 
 
 async def _load(
@@ -98,4 +140,4 @@ async def _load(
             scan = Page(LIMIT_MAX, before=occurrences[0].id)
 
 
-ROUTES = (customer_notifications,)
+ROUTES = (customer_notifications, organisation_notifications)

@@ -63,7 +63,7 @@ def raw_envelope(notification: Notification, org_id: int) -> Data:
         "orgId": org_id,
         "refId": f"{org_id}_{notification.request_id}",
         "apiRequestId": notification.request_id,
-        "createdAt": _milliseconds(notification.at),
+        "createdAt": milliseconds(notification.at),
         "loyaltyEventId": str(notification.entry_id),
         "traceAttributes": {},
         "data": notification.data,
@@ -78,9 +78,9 @@ def enriched_envelope(notification: Notification, org_id: int) -> Data:
         "eventType": f"{prefix}{notification.name}",
         "consumerGroupId": None,
         "actionType": "START",
-        "timeStamp": _milliseconds(notification.at),
+        "timeStamp": milliseconds(notification.at),
         "attributes": {
-            "createdAt": _milliseconds(notification.at),
+            "createdAt": milliseconds(notification.at),
             "data": notification.data,
             "loyaltyEventId": str(notification.entry_id),
             "eventName": notification.name,
@@ -117,5 +117,6 @@ def customer_identifiers(recipient: Recipient) -> Data:
     return found
 
 
-def _milliseconds(at: datetime) -> int:
+def milliseconds(at: datetime) -> int:
+    """An instant as milliseconds since 1970."""
     return (at - _EPOCH) // _MILLISECOND

@@ -8,7 +8,7 @@ earned record that it is about.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
@@ -26,7 +26,7 @@ from milepost.rules.definitions import (
 from milepost.rules.effects import Effect, Entry, PromotionEffect
 from milepost.rules.promotion_sentences import tell_payment, tell_promotion
 from milepost.rules.reasons import ACTIVITY, HIDDEN_WHATS, REDEEMED, counted
-from milepost.rules.scene import Scene, scene_of
+from milepost.rules.scene import Scene, records_of, scene_of
 from milepost.rules.sentences import kept_rewards, reward_of, tell_entry
 
 
@@ -119,7 +119,7 @@ def explain(
         return []
     if target_id is not None and not _concerns(scene, target_id):
         return []
-    return [_entry_line(each) for each in _records(scene)]
+    return [_entry_line(each) for each in records_of(scene)]
 
 
 def _concerns(scene: Scene, target_id: int) -> bool:
@@ -129,14 +129,6 @@ def _concerns(scene: Scene, target_id: int) -> bool:
     if scene.target_id is not None:
         return scene.target_id == target_id
     return scene.group is not None and target_id in scene.group.targets_by_id
-
-
-def _records(scene: Scene) -> list[Scene]:
-    """The scene of an entry; a scene for each earned record where it is about several."""
-    earns = scene.details.get("earns")
-    if scene.promotion_id is None or not isinstance(earns, list | tuple):
-        return [scene]
-    return [replace(scene, earn_id=earn_id) for earn_id in earns]
 
 
 def _activity_scenes(

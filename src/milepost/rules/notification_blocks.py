@@ -65,7 +65,7 @@ def counted(about: About, scene: Scene, amount: Decimal) -> Data:
         "targetDetails": target_details(scene),
         "currentEventTargetValue": plain(amount),
         **values(scene),
-        "triggeringActivity": _activity(about, name or otherwise, key),
+        "triggeringActivity": triggering_activity(about, name or otherwise, key),
     }
 
 
@@ -220,7 +220,7 @@ def level(about: About, scene: Scene, achieved_at: datetime | None) -> Data:
             }
         ],
         "targetData": [_target_data(scene)],
-        "triggeringActivity": _activity(about, name, *identifiers),
+        "triggeringActivity": triggering_activity(about, name, *identifiers),
     }
 
 
@@ -256,7 +256,7 @@ def _streak_dates(scene: Scene) -> Data:
 
 def streak_enrolment(about: About, scene: Scene) -> Data:
     """`streakCustomerEnrolment`."""
-    by = ("ENROL_VIA_API", _request_id(about))
+    by = ("ENROL_VIA_API", request_id(about))
     if scene.activity_id is not None:
         by = ("ENROL_VIA_ACTIVITY", scene.activity_id)
     enrolment = {
@@ -268,7 +268,7 @@ def streak_enrolment(about: About, scene: Scene) -> Data:
     return {
         "streakEnrolmentData": [enrolment],
         "targetData": [_target_data(scene)],
-        "triggeringActivity": _activity(about, "enrolmentIntoStreak", by),
+        "triggeringActivity": triggering_activity(about, "enrolmentIntoStreak", by),
     }
 
 
@@ -280,11 +280,11 @@ def streak_unenrolment(about: About, scene: Scene) -> Data:
         "streakValueWhenUnEnrolled": _counter(scene),
         "unEnrolledDate": _local(scene.at, scene.zone),
     }
-    by = ("UNENROL_VIA_API", _request_id(about))
+    by = ("UNENROL_VIA_API", request_id(about))
     return {
         "streakUnEnrolmentData": [unenrolment],
         "targetData": [_target_data(scene)],
-        "triggeringActivity": _activity(about, "streak unenrollment", by),
+        "triggeringActivity": triggering_activity(about, "streak unenrollment", by),
     }
 
 
@@ -299,7 +299,7 @@ def streak_start(about: About, scene: Scene, at: datetime) -> Data:
     return {
         "targetDetails": target_details(scene),
         "streakStartData": [start],
-        "triggeringActivity": _activity(about, "streakStartEvent", by),
+        "triggeringActivity": triggering_activity(about, "streakStartEvent", by),
     }
 
 
@@ -318,11 +318,14 @@ def streak_end(about: About, scene: Scene, ends_at: datetime) -> Data:
     return {
         "targetDetails": target_details(scene),
         "streakEndData": [end],
-        "triggeringActivity": _activity(about, "streakEndEvent", by),
+        "triggeringActivity": triggering_activity(about, "streakEndEvent", by),
     }
 
 
-def _activity(about: About, name: object, *identifiers: tuple[str, object] | None) -> Data:
+def triggering_activity(
+    about: About, name: object, *identifiers: tuple[str, object] | None
+) -> Data:
+    """What caused a notification: its name, and what identifies it."""
     return {
         "name": name,
         "identifiers": [{"key": each[0], "value": each[1]} for each in identifiers if each],
@@ -340,7 +343,8 @@ def _counter(scene: Scene) -> str:
     return str(scene.details.get("counter", 0))
 
 
-def _request_id(about: About) -> str:
+def request_id(about: About) -> str:
+    """The id of the call behind it; the entry's where something fell due."""
     return about.occurrence.request_id or str(about.occurrence.id)
 
 

@@ -1,4 +1,4 @@
-"""Which notifications follow from what happened (domain: milestones §6).
+"""Which notifications follow from what happened (domain: milestones §6; promotions §7).
 
 They follow from the journal alone, entry by entry, so they can be made again at any time and are then
 the same, ids included. Names and dates are those of today's definitions; what was deleted since is
@@ -13,6 +13,7 @@ from milepost.rules import notification_blocks as blocks
 from milepost.rules.definitions import Definitions
 from milepost.rules.envelopes import Data, Notification, Recipient, customer_identifiers, event_id
 from milepost.rules.notification_blocks import About, Occurrence
+from milepost.rules.promotion_notifications import of_promotion
 from milepost.rules.reasons import ACTIVITY
 from milepost.rules.scene import Scene, scene_of
 
@@ -46,6 +47,8 @@ def notifications(
 
 
 def _of(about: About, scene: Scene) -> Named:
+    if scene.promotion_id is not None:
+        return of_promotion(about, scene)
     make = _MAKERS.get(scene.entry.what)
     return make(about, scene) if make is not None else iter(())
 

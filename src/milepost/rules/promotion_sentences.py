@@ -7,7 +7,6 @@ marketer's words: what was issued is an earned record on the wire.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
 
 from milepost.rules.activities import TRANSACTION_ADD
 from milepost.rules.definitions import (
@@ -50,17 +49,9 @@ def _name(scene: Scene) -> str:
     return f"promotion '{scene.promotion.name}'"
 
 
-def _instant(scene: Scene, key: str) -> datetime | None:
-    """An instant of the details; of a list the one of the scene's earned record."""
-    found, earns = scene.details.get(key), scene.details.get("earns")
-    if isinstance(found, list | tuple) and isinstance(earns, list | tuple):
-        found = found[earns.index(scene.earn_id)]
-    return datetime.fromisoformat(found) if isinstance(found, str) else None
-
-
 def _until(scene: Scene) -> str:
     """` until 30 Jun 2026`, that day included; with its time unless it is a whole day."""
-    at = _instant(scene, "expiresAt")
+    at = scene.instant("expiresAt")
     return f" until {last_date(at, scene.zone)}" if at is not None else ""
 
 
@@ -98,7 +89,7 @@ def _often(promotion: Promotion) -> str:
 
 
 def _enrolment_revoked(scene: Scene) -> str:
-    at = _instant(scene, "issuedAt")
+    at = scene.instant("issuedAt")
     since = f" of {first_date(at, scene.zone)}" if at is not None else ""
     return (
         f"The enrolment{since} in {_name(scene)}, good{_until(scene)}, was revoked. "
@@ -114,7 +105,7 @@ def _enrolment_expired(scene: Scene) -> str:
 
 
 def _earn_revoked(scene: Scene) -> str:
-    at = _instant(scene, "earnedAt")
+    at = scene.instant("earnedAt")
     since = f" on {first_date(at, scene.zone)}" if at is not None else ""
     return (
         f"What was issued of {_name(scene)}{since}, good{_until(scene)}, was revoked: it pays nothing "

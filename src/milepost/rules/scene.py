@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -190,8 +190,7 @@ class Scene:
     @property
     def occurred_at(self) -> datetime | None:
         """The activity's own date, where the entry is of an activity."""
-        found = self.details.get("occurredAt")
-        return datetime.fromisoformat(found) if isinstance(found, str) else None
+        return self.instant("occurredAt")
 
     @property
     def activity(self) -> str:
@@ -210,6 +209,13 @@ class Scene:
         """An amount of the details, which are texts there."""
         text = self.details.get(key)
         return Decimal(text) if isinstance(text, str) else None
+
+    def instant(self, key: str) -> datetime | None:
+        """An instant of the details; where they have one for each of several records, the scene's."""
+        text, earns = self.details.get(key), self.details.get("earns")
+        if isinstance(text, list | tuple) and isinstance(earns, list | tuple):
+            text = text[earns.index(self.earn_id)]
+        return datetime.fromisoformat(text) if isinstance(text, str) else None
 
 
 def scene_of(
@@ -237,6 +243,14 @@ def scene_of(
         definitions.promotions.get(promotion_id) if promotion_id is not None else None,
         in_promotion.earn_id if in_promotion is not None else None,
     )
+
+
+def records_of(scene: Scene) -> list[Scene]:
+    """The scene of an entry; a scene for each earned record where it is about several."""
+    earns = scene.details.get("earns")
+    if scene.promotion_id is None or not isinstance(earns, list | tuple):
+        return [scene]
+    return [replace(scene, earn_id=earn_id) for earn_id in earns]
 
 
 def _promotion_effect(entry: Entry, definitions: Definitions) -> PromotionEffect | None:
