@@ -84,7 +84,8 @@ def notes() -> Iterator[tuple[str, str]]:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 texts = [each.value for each in node.args if isinstance(each, ast.Constant)]
                 codes = [text for text in texts if isinstance(text, str) and text.isupper()]
-                if node.func.id in ("note", "_entry", "Entry") and len(codes) == 2:
+                noting = ("note", "note_promotion", "_entry", "Entry")
+                if node.func.id in noting and len(codes) == 2:
                     yield codes[0], codes[1]
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
+from milepost.rules import redemption
 from milepost.rules.definitions import (
     DIRECT,
     GENERIC,
@@ -17,6 +21,7 @@ from milepost.rules.definitions import (
 )
 from milepost.rules.effects import Entry, PromotionEffect
 from milepost.rules.explanation import Explanation, explain
+from milepost.rules.reasons import PROMOTION_REASONS
 from tests.rules.desk import Desk
 from tests.rules.entries import activity, effect, loaded
 from tests.rules.promotion_samples import (
@@ -272,6 +277,16 @@ def test_a_promotion_that_is_switched_off_or_stopped_may_have_paid_before() -> N
 
 def test_an_unknown_promotion_has_no_line() -> None:
     assert of(activity(), offer(), promotion_id=4711) == []
+
+
+def test_every_reason_that_the_rules_give_for_not_paying_is_listed() -> None:
+    tree = ast.parse(Path(redemption.__file__).read_text())
+    texts = {each.value for each in ast.walk(tree) if isinstance(each, ast.Constant)}
+    codes = {
+        text for text in texts if isinstance(text, str) and re.fullmatch("[A-Z]+_[A-Z_]+", text)
+    }
+    assert "CRITERIA_NOT_MET" in codes
+    assert codes <= PROMOTION_REASONS.keys()
 
 
 def test_several_rewards_are_told_one_by_one() -> None:

@@ -214,7 +214,7 @@ class Scene:
         """An instant of the details; where they have one for each of several records, the scene's."""
         text, earns = self.details.get(key), self.details.get("earns")
         if isinstance(text, list | tuple) and isinstance(earns, list | tuple):
-            text = text[earns.index(self.earn_id)]
+            text = text[earns.index(self.earn_id)] if self.earn_id in earns else None
         return datetime.fromisoformat(text) if isinstance(text, str) else None
 
 
