@@ -27,7 +27,7 @@ from milepost.rules.recording import RecordActivity, Recorded
 from milepost.rules.redemption import HoldingsNeeded
 from milepost.runner import LOST, Runner
 from milepost.settings import Settings
-from milepost.store import holdings, passes
+from milepost.store import holdings, members, passes
 from milepost.store.pipeline import act_for
 from tests.rules.desk import calls, fate
 from tests.rules.promotion_samples import at_most, offer, points
@@ -102,6 +102,22 @@ async def test_of_a_pair_the_lifetime_counts_and_what_has_not_ended_are_loaded(
     assert list(holding.earns) == sorted(holding.earns)
     assert len(holding.earns) == 2
     assert found.holdings[bob][here.id] == Holding()
+
+
+async def test_a_dummy_counts_as_no_enrolment_and_is_loaded_as_the_open_one(
+    world: World, runner: Runner, tenant: Tenant
+) -> None:
+    (ann,), here = people(world, 1), fresh()
+    await define(runner, tenant, here)
+    await act(runner, tenant, EARN, here, [ann])
+    found = Standings()
+    async with runner.database.transaction() as tx, tx.pipeline():
+        await act_for(tx, tenant)
+        await holdings.load_pairs(tx, tenant, found, [(ann, here.id)], [])
+    holding = found.holding(ann, here.id)
+    assert (holding.issuals, holding.earned) == (0, 1)
+    assert holding.issual is not None
+    assert holding.issual.is_dummy
 
 
 async def test_records_are_loaded_by_the_dates_between_which_they_may_be_collected_from(
@@ -421,6 +437,53 @@ async def test_a_refusal_that_rests_on_somebody_who_loses_is_decided_again(
     assert [fate(each) for each in await runner.run(ISSUING, tenant, batch)] == ["8890"] * 3
 
 
+@pytest.mark.parametrize(
+    ("limits", "refused"),
+    [
+        ((at_most("TIMES", "PROMOTION", 1),), "PROMOTION_LIMIT_REACHED"),
+        ((at_most("POINTS", "PROMOTION", 90),), "REDEEMED"),  # of what Ann leaves
+    ],
+)
+async def test_a_payment_that_rests_on_somebody_who_loses_is_decided_again(
+    world: World, runner: Runner, tenant: Tenant, limits: tuple[Any, ...], refused: str
+) -> None:
+    (ann, bob), here, other = (
+        people(world, 2),
+        fresh(GENERIC, limits=limits, rewards=(points(60),)),
+        fresh(),
+    )
+    await define(runner, tenant, here, other)
+
+    class Late(type(RECORD)):  # type: ignore[misc]
+        """Ann's version is another by the time of the claim, so she collects nothing."""
+
+        async def claim(self, tx: Any, tenant: Tenant, changes: Any, moment: Any) -> set[int]:
+            (effect,) = changes[bob].journal[0].promotion_effects
+            assert effect.reason == refused
+            await act(runner, tenant, EARN, other, [ann])
+            return await super().claim(tx, tenant, changes, moment)  # type: ignore[no-any-return]
+
+    batch = [happens(here, "a", customer) for customer in (ann, bob)]
+    assert await runner.run(Late(), tenant, batch) == [LOST, LOST]
+    assert usage(world, here) == (0, 0, 0, 0)
+    # Bob is the first now, and is paid in full.
+    outcomes = await runner.run(RECORD, tenant, batch[::-1])
+    assert [reward.value for paid in outcomes[0].paid for reward in paid.rewards] == [60]
+
+
+async def test_a_refusal_that_rests_on_nobody_stands_beside_those_who_write(
+    world: World, runner: Runner, tenant: Tenant
+) -> None:
+    (ann, bob, cem), used_up, free = people(world, 3), fresh(of_all=1), fresh()
+    await define(runner, tenant, used_up, free)
+    await act(runner, tenant, EARN, used_up, [ann])
+    batch = [*calls(EARN, bob, promotion=used_up.id), *calls(EARN, cem, promotion=free.id)]
+    refused, issued = await runner.run(ISSUING, tenant, batch)
+    assert fate(refused) == "8890"
+    assert isinstance(issued, Acted)
+    assert issued.earn_id is not None
+
+
 # What is limited later
 
 
@@ -496,6 +559,10 @@ async def test_the_statements_of_a_call_do_not_depend_on_its_customers(
     await act(runner, tenant, EARN, here, customers)
     # One more: to count what is limited for all.
     assert len(statements) == 14
+    # The version before all that it guards: what is newer than it loses then.
+    version = statements.index(members.ASK_VERSIONS)
+    for guarded in (holdings.ASK_COUNTS, holdings.ASK_OPEN_ISSUALS, holdings.ASK_OPEN_EARNS):
+        assert version < statements.index(guarded)
     statements.clear()
     outcomes = await act(runner, tenant, EARN, here, customers)
     # Nothing is written where every limit is used up.
