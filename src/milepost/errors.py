@@ -322,20 +322,22 @@ TARGETS_MISSING = _promotion(
 ONE_RULESET_REQUIRED = _promotion(
     4075,
     "Exactly one ruleset is required",
-    "a USER_CREATED promotion whose rulesetInfos are not exactly one",
+    "a promotion with several rulesetInfos, or a USER_CREATED one without any",
 )
 RULESET_INVALID = _promotion(
     4076, "Invalid ruleset", "a ruleset or its rule lacks a field or has a wrong one"
 )
 FILTER_INVALID = _promotion(4078, "Invalid filter name", "a ruleset's filter has an unknown name")
 SOURCE_TYPE_MISSING = _promotion(
-    4079, "Source type is missing", "a promotion without promotionSourceType"
+    4079,
+    "Source type is missing",
+    "a promotion whose promotionSourceType is absent, or none that can be sent",
 )
 ACTION_INVALID = _promotion(
     4080, "Invalid action properties", "an action of a rule lacks its name or its properties"
 )
-LIST_LIMIT_INVALID = _promotion(4082, "Invalid limit", "a list's limit is no number from 0")
-LIST_OFFSET_INVALID = _promotion(4083, "Invalid offset", "a list's offset is no number from 0")
+LIST_LIMIT_INVALID = _promotion(4082, "Invalid limit", "a list's limit is no number from 0 on")
+LIST_OFFSET_INVALID = _promotion(4083, "Invalid offset", "a list's offset is no number from 0 on")
 LIST_SOURCE_TYPE_INVALID = _promotion(
     4084, "Invalid source type", "a list by a source type that is none"
 )
@@ -343,7 +345,9 @@ LIST_PROMOTION_INVALID = _promotion(
     4085, "Invalid promotion id", "a list by a promotion id that is no number"
 )
 LIST_QUERY_INCOMPLETE = _promotion(
-    4086, "Limit, offset and source type are required", "a list without limit, offset or sourceType"
+    4086,
+    "Mandatory parameters are missing",
+    "a list without limit or offset, or one of a program without sourceType",
 )
 OFFSET_NEGATIVE = _promotion(
     8100, "Offset cannot have value less than 0", "offset is not an integer ≥ 0"
@@ -426,7 +430,8 @@ IDENTIFIERS_EMPTY = _promotion(
 PROMOTION_NOT_PUBLISHED = _promotion(
     310193,
     "Promotion not found for the given identifier",
-    "no active, paused or stopped promotion has the id or identifier",
+    "no promotion has the id; of a customer's promotions: no active, paused or stopped one has the"
+    " identifier",
 )
 LIMITS_EXHAUSTED = Notice(
     8890,

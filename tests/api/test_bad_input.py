@@ -89,6 +89,25 @@ ROUTES = {
         "/v3/targetGroups/{group}/unifiedTargets",
         b'{"targets": [], "deactivateTargetIds": []}',
     ),
+    "make program": Route("POST", "/milepost/v1/programs", b'{"name": "New"}'),
+    "make promotion": Route(
+        "POST",
+        "/milepost/v1/promotions",
+        b'{"programId": 1, "name": "New", "type": "GENERIC", "startDate": "2026-06-01T00:00:00Z", '
+        b'"endDate": "2026-06-30T00:00:00Z"}',
+    ),
+    "edit promotion": Route("PUT", "/milepost/v1/promotions/1", b'{"description": "New"}'),
+    "draft promotion": Route(
+        "POST",
+        "/v3/promotions",
+        b'{"metadata": {"programId": 1, "name": "New", "promotionType": "GENERIC", '
+        b'"startDate": "2026-06-01T00:00:00Z", "endDate": "2026-06-30T00:00:00Z"}}',
+    ),
+    "replace promotion": Route("PUT", "/v3/promotions/1", b'{"metadata": {"name": "New"}}'),
+    "review promotion": Route(
+        "POST", "/v3/promotions/1/review", b'{"approvalStatus": "APPROVE", "comment": "Good"}'
+    ),
+    "steer promotion": Route("PUT", "/v3/promotions/1/status", b'{"status": "PAUSED"}'),
     "move clock": Route("PUT", "/milepost/v1/clock", b'{"now": "2026-06-02T00:00:00Z"}'),
     "make org": Route(
         "POST", "/milepost/v1/orgs", b'{"name": "New", "timeZone": "UTC"}', operator=True

@@ -18,6 +18,7 @@ from milepost.api import (
     customer_records,
     customers,
     enrolments,
+    gateway_promotions,
     health,
     milestones,
     notifications,
@@ -30,6 +31,7 @@ from milepost.api import (
     target_groups,
     tracked_events,
     transactions,
+    unified_promotions,
     users,
     wire,
 )
@@ -74,6 +76,8 @@ ROUTES = (
     *simulations.ROUTES,
     *promotion_definitions.ROUTES,
     *promotion_bulk.ROUTES,
+    *gateway_promotions.ROUTES,
+    *unified_promotions.ROUTES,
 )
 
 CLOSE_SECONDS = 1.0

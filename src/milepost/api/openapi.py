@@ -47,7 +47,7 @@ def document(app: Litestar) -> dict[str, Any]:
     types = [wire.Envelope[None], wire.V2Failure]
     for _, _, handler in operations:
         opt = handler.opt
-        kinds = (opt["body"], opt["answer"], *opt.get("lines", ()))
+        kinds = (opt["body"], opt["answer"], opt["failure"], *opt.get("lines", ()))
         types += [kind for kind in kinds if kind is not None]
     schemas, components = _exact(msgspec.json.schema_components(types, ref_template=_SCHEMA_REF))
     schema_of = {repr(kind): schema for kind, schema in zip(types, schemas, strict=True)}
@@ -112,7 +112,7 @@ def _operation(
         "operationId": _operation_id(path, handler),
         "tags": [_tag(path)],
         "summary": summary.rstrip("."),
-        "parameters": _parameters(path, opt["query"]),
+        "parameters": _parameters(path, opt),
         "responses": _responses(path, opt, schema_of),
     }
     if rest.strip():
@@ -137,19 +137,14 @@ def _operation(
     return operation
 
 
-def _parameters(path: str, query: dict[str, str]) -> list[dict[str, Any]]:
+def _parameters(path: str, opt: dict[str, Any]) -> list[dict[str, Any]]:
     parameters: list[dict[str, Any]] = [
-        {
-            "name": name,
-            "in": "path",
-            "required": True,
-            "schema": {"type": "integer", "format": "int64"},
-        }
+        {"name": name, "in": "path", "required": True, **_path_schema(opt["texts"].get(name))}
         for name in _PARAMETER.findall(path)
     ]
     parameters += [
         {"name": name, "in": "query", "description": text, "schema": {"type": "string"}}
-        for name, text in query.items()
+        for name, text in opt["query"].items()
     ]
     if _prefix(path) not in (None, "/v3"):
         parameters += [
@@ -167,6 +162,13 @@ def _parameters(path: str, query: dict[str, str]) -> list[dict[str, Any]]:
     return parameters
 
 
+def _path_schema(text: str | None) -> dict[str, Any]:
+    """An id, unless a description says that it is a text."""
+    if text is None:
+        return {"schema": {"type": "integer", "format": "int64"}}
+    return {"description": text, "schema": {"type": "string"}}
+
+
 def _responses(path: str, opt: dict[str, Any], schema_of: dict[str, Any]) -> dict[str, Any]:
     answer = schema_of.get(repr(opt["answer"]), {})
     responses: dict[str, Any] = {
@@ -181,6 +183,7 @@ def _responses(path: str, opt: dict[str, Any], schema_of: dict[str, Any]) -> dic
     if opt["body"] is not None:
         errors += [BAD_REQUEST if wire.is_v2(path) else INVALID_INPUT, PAYLOAD_TOO_LARGE]
     failure = schema_of[repr(wire.V2Failure if wire.is_v2(path) else wire.Envelope[None])]
+    refusal = failure if opt["failure"] is None else schema_of[repr(opt["failure"])]
     by_status: dict[int, dict[int, Error]] = {}
     for error in errors:
         by_status.setdefault(error.status, {})[error.code] = error
@@ -189,7 +192,7 @@ def _responses(path: str, opt: dict[str, Any], schema_of: dict[str, Any]) -> dic
             "description": "\n".join(
                 f"- {code}: {error.when}" for code, error in sorted(of_status.items())
             ),
-            "content": {"application/json": {"schema": failure}},
+            "content": {"application/json": {"schema": refusal if status == 400 else failure}},
         }
     return responses
 
@@ -210,7 +213,10 @@ def _prefix(path: str) -> str | None:
 
 
 def _tag(path: str) -> str:
-    parts = [part for part in path.removeprefix("/api_gateway/intouch-api-v3").split("/") if part]
+    behind = (
+        path.removeprefix("/api_gateway").removeprefix("/intouch-api-v3").removeprefix("/loyalty")
+    )
+    parts = [part for part in behind.split("/") if part]
     parts = [part for part in parts if not re.fullmatch(r"v[\d.]+|milepost", part)]
     return parts[0] if parts else "service"
 

@@ -40,11 +40,14 @@ def declare(
     status: int = 200,
     errors: tuple[Error, ...] = (),
     query: dict[str, str] | None = None,
+    texts: dict[str, str] | None = None,
+    failure: Any = None,
 ) -> dict[str, Any]:
     """The `opt` of a route for callers of an organisation with `permission` on `resource`.
 
     `body` and `answer` are msgspec types (or unions of lists of them), `query` maps each query
-    parameter to its description.
+    parameter to its description, and `texts` each part of the path that is no integer. `failure` is the
+    msgspec type of a business refusal where it is not that of the path's family.
     """
     return {
         "access": (resource, permission),
@@ -53,6 +56,8 @@ def declare(
         "answer_status": status,
         "errors": errors,
         "query": query or {},
+        "texts": texts or {},
+        "failure": failure,
     }
 
 

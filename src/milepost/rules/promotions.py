@@ -18,13 +18,14 @@ STATUSES = ("COMPLETED", "LIVE", "UPCOMING", "INACTIVE")
 """Those that a list can be asked for."""
 
 _UTC = ZoneInfo("UTC")
-_KNOWN_EVENTS = {
+KNOWN_EVENTS = {
     name.upper(): name
     for name in (
         "TransactionAdd", "CustomerRegistration", "CustomerUpdate", "PointsTransfer", "ReturnBill",
         "PointsRedemption", "VoucherRedemption", "PointsContributionToGroup",
     )
 } | {TARGET_COMPLETED: TARGET_COMPLETED, "NEWBILL": "TransactionAdd"}  # fmt: skip
+"""The vendor's own events, by their names in capitals; all others are behavioural ones."""
 
 
 def status(promotion: Promotion, now: datetime) -> Status:
@@ -61,7 +62,7 @@ def source_type(promotion: Promotion) -> str:
 
 def event_name(written: str) -> str:
     """An event as promotions listen to it: the vendor's own names in whatever case they are sent."""
-    return _KNOWN_EVENTS.get(written.upper(), written)
+    return KNOWN_EVENTS.get(written.upper(), written)
 
 
 def read_start(text: str) -> datetime | Refusal:
