@@ -15,11 +15,13 @@ from litestar.types import ASGIApp
 from milepost.api import (
     activities,
     behavioural_events,
+    customer_promotions,
     customer_records,
     customers,
     enrolments,
     gateway_promotions,
     health,
+    member_promotions,
     milestones,
     notifications,
     openapi,
@@ -76,6 +78,8 @@ ROUTES = (
     *simulations.ROUTES,
     *promotion_definitions.ROUTES,
     *promotion_bulk.ROUTES,
+    *customer_promotions.ROUTES,
+    *member_promotions.ROUTES,
     *gateway_promotions.ROUTES,
     *unified_promotions.ROUTES,
 )

@@ -5,6 +5,7 @@ Contract §7; domain: promotions §1.3.
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
@@ -18,6 +19,7 @@ STATUSES = ("COMPLETED", "LIVE", "UPCOMING", "INACTIVE")
 """Those that a list can be asked for."""
 
 _UTC = ZoneInfo("UTC")
+_UNIFIED_ID = re.compile(r"[0-9a-fA-F]{24}", re.ASCII)
 KNOWN_EVENTS = {
     name.upper(): name
     for name in (
@@ -98,3 +100,21 @@ def written_end(ends_at: datetime) -> str:
         return f"{last.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
     last = ends_at - timedelta.resolution
     return f"{last.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
+
+
+def last_second(ends_at: datetime) -> datetime:
+    """The last second before an exclusive end, or its last instant if the end is no whole second."""
+    return ends_at - (timedelta(seconds=1) if ends_at.microsecond == 0 else timedelta.resolution)
+
+
+def unified_id(promotion_id: int) -> str:
+    """The id of a promotion in the v3 calls: its own, as 24 hexadecimal digits."""
+    return f"{promotion_id:024x}"
+
+
+def read_unified_id(text: str) -> int | None:
+    """The id that 24 hexadecimal digits stand for; None for any other text, or where it is no int64."""
+    if not _UNIFIED_ID.fullmatch(text):
+        return None
+    number = int(text, 16)
+    return number if number < 2**63 else None

@@ -164,6 +164,23 @@ def plan_redemptions(
     return planned
 
 
+def can_be_redeemed(
+    promotion: Promotion, holding: Holding, standings: Standings, at: datetime
+) -> bool:
+    """Whether something that happens now would be paid if it met the criteria."""
+    if not promotion.pays or not promotion.is_on:
+        return False
+    earn: Earn | None = None
+    if promotion.type != "GENERIC":
+        left = [each for each in holding.live_earns(at) if not _is_used_up(promotion, each)]
+        if not left:
+            return False
+        earn = left[0]
+    elif not promotion.starts_at <= at < promotion.ends_at:
+        return False
+    return _limit_reached(promotion, holding, standings, at, earn) is None
+
+
 def redeem(book: Book, planned: Iterable[Payment | PromotionEffect]) -> None:
     """Do what was planned: grant, count, and note for each promotion what came of it."""
     for each in planned:
@@ -294,7 +311,7 @@ def _limit_reached(
 ) -> str | None:
     """The reason code of the first limit that leaves nothing to pay."""
     for limit in promotion.redemption_limits:
-        used = _used(limit, promotion, holding, standings, at, earn)
+        used = used_of(limit, promotion, holding, standings, at, earn)
         if _leaves_nothing(promotion, limit, used):
             by_all = limit.on == "PROMOTION"
             return "PROMOTION_LIMIT_REACHED" if by_all else "CUSTOMER_LIMIT_REACHED"
@@ -329,22 +346,22 @@ def _points_left(
 ) -> Decimal | None:
     """How many points the promotion's limits leave for one redemption; None: there is no limit."""
     left = [
-        max(ZERO, limit.most - _used(limit, promotion, holding, standings, at, earn))
+        max(ZERO, limit.most - used_of(limit, promotion, holding, standings, at, earn))
         for limit in promotion.redemption_limits
         if limit.kpi == "POINTS"
     ]
     return min(left) if left else None
 
 
-def _used(
+def used_of(
     limit: RedemptionLimit,
     promotion: Promotion,
     holding: Holding,
     standings: Standings,
     at: datetime,
-    earn: Earn | None,
+    earn: Earn | None = None,
 ) -> Decimal:
-    """How much of a limit was used before an event at `at`."""
+    """How much of a limit was used before an event at `at`, by the record if it is one of records."""
     times = limit.kpi == "TIMES"
     match limit.on:
         case "CUSTOMER" if limit.window is not None:
