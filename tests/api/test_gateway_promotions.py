@@ -612,7 +612,7 @@ def test_a_promotion_of_another_organisation_is_as_one_that_there_is_not(
 def listing(service: Service) -> Org:
     """An organisation with promotions of every status, 1 to 7, in two programs."""
     org = open_shop(service)
-    event = {"eventName": "runLogged", "actions": ["EMFConsumer"]}
+    event = {"eventName": "swimLogged", "actions": ["EMFConsumer"]}
     assert org.post("/v2/events", event).status_code == 200
     for name, fields in (
         ("1 live", {}),
@@ -657,6 +657,7 @@ def names(response: httpx.Response) -> str:
         ({"activity": "GenericEvent"}, "5"),
         ({"activity": "runLogged"}, "5"),
         ({"activity": "PointsTransfer"}, ""),
+        ({"activity": "swimLogged"}, ""),
         ({"promotionName": "OF A"}, "6 5"),
         ({"promotionName": "moon"}, ""),
         ({"startDate": "2026-04-30", "endDate": "2026-05-01"}, "3"),

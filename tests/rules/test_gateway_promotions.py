@@ -10,6 +10,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from milepost.errors import (
     ACTION_INVALID,
@@ -305,6 +307,37 @@ def test_rulesets_that_say_nothing_certain_are_refused(
 
 def test_actions_are_kept() -> None:
     draft(rulesets=rule(exp="true", caseToActions={"true": [ACTION, ACTION], "false": []}))
+
+
+JUNK = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.sampled_from(["", "true", AMOUNT_TREE, "LoyaltyType", "x!!"]),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(
+            st.sampled_from(
+                ["rules", "exp", "expJSON", "isActive", "filterInfo", "filterName", "name",
+                 "caseToActions", "true", "actionName", "mandatoryPropertiesValues"]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)  # fmt: skip
+
+
+@given(JUNK)
+def test_whatever_rulesets_hold_they_are_read_or_refused(junk: Any) -> None:
+    wrapped = ([{"rules": [junk]}], [{"rules": [{"exp": "true"}], "filterInfo": junk}])
+    for rulesets in (junk, [junk], [{"rules": junk}], *wrapped):
+        made = read(rulesets=rulesets)
+        if not isinstance(made, Refusal):
+            promotion = offer(vendor={"rulesetInfos": rulesets}, criteria=Criteria("a", "other"))
+            assert len(shown_rulesets(promotion)) == 1
 
 
 # What must be said

@@ -279,17 +279,22 @@ def _page_asked(request: ApiRequest, *others: str) -> tuple[int, int]:
 async def _moment_for(request: ApiRequest, event: str, program_id: int | None) -> Moment:
     """What a list answers for; raises 4027 for an event, 1101 for a program that there is not."""
     moment = await queries.read_moment(request)
-    heard = {
-        each.criteria.event for each in moment.definitions.promotions.values() if each.criteria
-    }
-    known = {"", EVERY_EVENT, ANY_BEHAVIOURAL_EVENT, *KNOWN_EVENTS}
-    if event.upper() not in known and event not in heard:
-        defined = await list_events(runner_of(request), caller_of(request).tenant)
-        if event not in {each.name for each in defined}:
-            raise Refused(EVENT_NAME_UNKNOWN)
+    if event and not await _is_event(request, moment, event):
+        raise Refused(EVENT_NAME_UNKNOWN)
     if program_id is not None and program_id not in moment.definitions.programs:
         raise Refused(INVALID_PROGRAM_ID)
     return moment
+
+
+async def _is_event(request: ApiRequest, moment: Moment, name: str) -> bool:
+    """Whether it is an event of the vendor's, one that a promotion listens to, or one that is defined."""
+    if name.upper() in {EVERY_EVENT, ANY_BEHAVIOURAL_EVENT, *KNOWN_EVENTS}:
+        return True
+    criteria = (each.criteria for each in moment.definitions.promotions.values())
+    if any(each is not None and each.event == name for each in criteria):
+        return True
+    defined = await list_events(runner_of(request), caller_of(request).tenant)
+    return any(each.name == name for each in defined)
 
 
 def _read_date(read: datetime | Refusal, name: str) -> datetime:

@@ -20,7 +20,7 @@ from milepost.api.promotion_views import (
 )
 from milepost.rules.calendar import written_instant
 from milepost.rules.definitions import Definitions, Expiry, Promotion
-from milepost.rules.promotions import approval_status, written_end
+from milepost.rules.promotions import approval_status, unified_id, written_end
 
 
 class UnifiedMetadataView(msgspec.Struct):
@@ -92,7 +92,7 @@ def unified_view(
     """A promotion, with its draft if that is wanted."""
     vendor = promotion.vendor
     view = UnifiedPromotionView(
-        f"{promotion.id:024x}",
+        unified_id(promotion.id),
         _metadata(definitions, promotion, now),
         vendor.get("customerEnrolment"),
         vendor.get("workflowMetadata"),

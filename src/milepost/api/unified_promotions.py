@@ -5,8 +5,6 @@ The path of a change of status is ours: the vendor publishes none.
 
 from __future__ import annotations
 
-import re
-
 import msgspec
 from litestar import Response, delete, get, post, put
 
@@ -38,11 +36,11 @@ from milepost.errors import INVALID_INPUT, PROMOTION_NOT_PUBLISHED, PROMOTION_UN
 from milepost.logs import request_id
 from milepost.rules.definitions import Promotion
 from milepost.rules.promotion_lists import APPROVAL_STATUSES, PromotionFilter, listed_promotions
+from milepost.rules.promotions import UNIFIED_ID_DIGITS, read_unified_id
 
 SIZE, SIZE_MAX = 10, 100
 PAGE_MAX = 10**9
 
-_HEX = re.compile(r"[0-9a-fA-F]{24}", re.ASCII)
 _OF_ONE = {"promotionId": "the 24 hexadecimal digits of `id`, or the decimal promotionId"}
 _QUERY = {
     "includeDraftDetails": "true: with the draft of a published promotion (default false)",
@@ -241,9 +239,13 @@ async def _answer(request: ApiRequest, made: Defined, status: int = 200) -> Resp
 
 
 def _id(text: str) -> int:
-    """The id of a promotion, however it is written; raises 300004."""
-    if _HEX.fullmatch(text):
-        return int(text, 16)
+    """The id of a promotion, however it is written; raises 310193, or 300004 for what is no id at all."""
+    number = read_unified_id(text)
+    if number is not None:
+        return number
+    if len(text) == UNIFIED_ID_DIGITS:
+        # As the vendor's own ids, which are no numbers of ours.
+        raise Refused(PROMOTION_NOT_PUBLISHED)
     return wire.integer(text, "promotionId")
 
 

@@ -5,7 +5,7 @@ promotions §1.2, §1.6, §2.1).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -32,6 +32,7 @@ from milepost.rules.gateway_promotions import (
     USES,
     Restriction,
 )
+from milepost.rules.promotions import last_second
 
 _NONE = Decimal(UNLIMITED)
 _EARNING_TYPES = {DIRECT: "DIRECT_EARN", ENROL_AND_ISSUE: "ISSUE_AND_EARN"}
@@ -44,7 +45,7 @@ def shown_dates(promotion: Promotion, zone: ZoneInfo) -> tuple[str, str]:
     """Start and end with the local offset, to the second; the end is the last one that is included."""
     return (
         written_instant_offset(promotion.starts_at, zone),
-        written_instant_offset(promotion.ends_at - timedelta.resolution, zone),
+        written_instant_offset(last_second(promotion.ends_at), zone),
     )
 
 

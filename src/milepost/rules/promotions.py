@@ -18,8 +18,10 @@ Status = Literal["LIVE", "UPCOMING", "COMPLETED", "INACTIVE", "PENDING"]
 STATUSES = ("COMPLETED", "LIVE", "UPCOMING", "INACTIVE")
 """Those that a list can be asked for."""
 
+UNIFIED_ID_DIGITS = 24
+
 _UTC = ZoneInfo("UTC")
-_UNIFIED_ID = re.compile(r"[0-9a-fA-F]{24}", re.ASCII)
+_UNIFIED_ID = re.compile(rf"[0-9a-fA-F]{{{UNIFIED_ID_DIGITS}}}", re.ASCII)
 KNOWN_EVENTS = {
     name.upper(): name
     for name in (
