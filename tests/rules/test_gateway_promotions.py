@@ -656,6 +656,11 @@ def test_the_redemptions_of_a_record_are_always_shown(
         assert found.value == shown
 
 
+def test_earns_of_all_customers_are_shown_where_they_are_limited() -> None:
+    (shown,) = shown_restrictions(offer())[EARNS]
+    assert shown.name == "MAX_NUMBER_OF_EARNS_PER_CUSTOMER"
+
+
 def test_of_a_generic_promotion_nothing_is_issued_and_so_limited() -> None:
     shown = shown_restrictions(offer(GENERIC, of_all=40))
     assert (shown[ISSUALS], shown[EARNS], shown[EXPIRIES]) == ([], [], [])

@@ -335,6 +335,10 @@ def test_a_replacement_names_the_vendor_fields_that_change() -> None:
     assert accepted(replaced(before, vendor={"b": None, "c": 3})).vendor == {"a": 1, "c": 3}
 
 
+def test_a_replacement_leaves_alone_whether_the_promotion_is_switched_off() -> None:
+    assert accepted(replaced(offer(state="DRAFT", active=False))).active is False
+
+
 @pytest.mark.parametrize("missing", ["name", "starts_at", "ends_at"])
 def test_a_replacement_needs_a_name_and_both_dates(missing: str) -> None:
     assert "required" in refused(replaced(offer(state="DRAFT"), **{missing: None}))
