@@ -21,6 +21,7 @@ from milepost.api.customer_promotion_views import (
     written_timelines,
 )
 from milepost.api.customers import V2Warning
+from milepost.api.promotion_views import PageView, page_view
 from milepost.api.routes import ApiRequest, PathId, caller_of, declare, runner_of
 from milepost.database import Tenant, Tx
 from milepost.errors import (
@@ -107,19 +108,10 @@ _LIST_ERRORS = (
 )
 
 
-class PageDetails(msgspec.Struct):
-    """Which page it is, from 0."""
-
-    pageNumber: int
-    pageSize: int
-    totalEntries: int
-    pageCount: int
-
-
 class CustomerPromotions(msgspec.Struct):
     """A page of a customer's promotions."""
 
-    pageDetails: PageDetails
+    pageDetails: PageView
     customerId: int
     promotions: list[CustomerPromotion]
     warnings: list[V2Warning]
@@ -313,7 +305,7 @@ async def _list(request: ApiRequest, lookup: Lookup, *, with_org: bool = False) 
             each.customerPromotionTimelines = written_timelines(promotion, records, moment)
         if with_org:
             each.orgId = tenant.org_id
-    page = PageDetails(offset // limit, limit, len(found), -(-len(found) // limit))
+    page = page_view(offset // limit, limit, len(found))
     return wire.answer_v2(CustomerPromotions(page, records.customer_id, shown, []))
 
 

@@ -11,7 +11,7 @@ from litestar import Response
 from msgspec import UNSET, UnsetType
 
 from milepost.api import wire
-from milepost.api.promotion_views import PromotionRewardView, reward_view
+from milepost.api.promotion_views import PageView, PromotionRewardView, reward_view
 from milepost.api.target_group_views import Number
 from milepost.errors import Refusal
 from milepost.rules.definitions import Definitions, Promotion
@@ -109,15 +109,6 @@ class StatusView(msgspec.Struct):
     message: str
 
 
-class PageView(msgspec.Struct):
-    """Which part of a list this is; pages count from 0."""
-
-    pageNumber: int
-    pageSize: int
-    totalEntries: int
-    pageCount: int
-
-
 class GatewayAnswer(msgspec.Struct):
     """What every route of the gateway answers."""
 
@@ -149,11 +140,6 @@ def refuse_gateway(refusal: Refusal) -> Response[bytes]:
     code, message = refusal.error.code, refusal.message
     failure = GatewayFailure(StatusView(code, message), [wire.ErrorItem(code, message)], [])
     return wire.Answer(wire.encode(failure), status_code=refusal.error.status)
-
-
-def page_view(number: int, size: int, total: int) -> PageView:
-    """The page of that number; a size of 0 asks for the total alone."""
-    return PageView(number, size, total, -(-total // size) if size else 0)
 
 
 def gateway_view(

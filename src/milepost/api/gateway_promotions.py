@@ -23,10 +23,10 @@ from milepost.api.gateway_promotion_views import (
     GatewayFailure,
     answer_gateway,
     gateway_view,
-    page_view,
     refuse_gateway,
 )
 from milepost.api.promotion_definitions import DEFINE_ERRORS, edit
+from milepost.api.promotion_views import page_view
 from milepost.api.routes import ApiRequest, PathId, caller_of, declare, runner_of
 from milepost.errors import (
     ACTION_INVALID,

@@ -71,6 +71,20 @@ class PromotionView(msgspec.Struct):
     promotionMetadata: list[dict[str, Any]]
 
 
+class PageView(msgspec.Struct):
+    """Which part of a list this is; pages count from 0."""
+
+    pageNumber: int
+    pageSize: int
+    totalEntries: int
+    pageCount: int
+
+
+def page_view(number: int, size: int, total: int) -> PageView:
+    """The page of that number; a size of 0 asks for the total alone."""
+    return PageView(number, size, total, -(-total // size) if size else 0)
+
+
 def promotion_view(promotion: Promotion, now: datetime) -> PromotionView:
     """A promotion as it is answered."""
     criteria = promotion.criteria

@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from milepost.api.gateway_promotion_views import PageView
 from milepost.api.promotion_views import (
     LimitsView,
+    PageView,
     PromotionRewardView,
     RedemptionLimitView,
     limits_view,

@@ -18,8 +18,8 @@ from milepost.actions.promotions import (
     Review,
 )
 from milepost.api import queries, wire
-from milepost.api.gateway_promotion_views import page_view
 from milepost.api.promotion_definitions import DEFINE_ERRORS, edit
+from milepost.api.promotion_views import page_view
 from milepost.api.routes import ApiRequest, PathId, caller_of, declare
 from milepost.api.unified_promotion_bodies import (
     ReviewBody,
