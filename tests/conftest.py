@@ -42,7 +42,19 @@ def template(server_url: str) -> Iterator[str]:
     name = f"milepost_template_{uuid.uuid4().hex[:12]}"
     with Disposable(server_url, name) as url:
         migrate(url)
+        _leave_statistics_to_tests(url)
         yield name
+
+
+def _leave_statistics_to_tests(url: str) -> None:
+    """Let no autovacuum look at a table in the middle of a test of plans."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        tables = connection.execute(
+            "SELECT oid::regclass::text FROM pg_class "
+            "WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+        ).fetchall()
+        for (table,) in tables:
+            connection.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)".encode())
 
 
 @pytest.fixture(scope="module")
