@@ -64,7 +64,7 @@ def restrictions(shown: dict[str, Any], place: str) -> list[tuple[str, ...]]:
     return [tuple(each[key] for key in keys if key in each) for each in found]
 
 
-def test_a_promotion_is_listed_with_its_limits_and_the_customers_use_of_them(org: Org) -> None:
+def test_q25_a_promotion_is_listed_with_its_limits_and_the_customers_use_of_them(org: Org) -> None:
     here = offer(
         org,
         promoIdentifier="review",
@@ -208,7 +208,7 @@ def test_a_direct_promotions_enrolment_is_a_dummy_that_lasts_as_long_as_the_prom
     assert timeline["enrollmentExpiryDate"] == "2026-07-31T23:59:59.000Z"
 
 
-def test_what_a_customer_can_do_follows_the_path_through_the_promotion(org: Org) -> None:
+def test_q24_what_a_customer_can_do_follows_the_path_through_the_promotion(org: Org) -> None:
     here, ann = offer(org, endDate="2026-06-30T23:59:59Z"), org.register()
 
     def can() -> list[str]:

@@ -306,7 +306,7 @@ def test_a_tree_is_the_condition_where_there_is_no_expression(shop: Org) -> None
     ("sent", "shown"),
     [("DIRECT", "DIRECT_EARN"), ("DIRECT_EARN", "DIRECT_EARN"), (None, "DIRECT_EARN")],
 )
-def test_a_direct_promotion_has_one_earning_type_however_it_is_written(
+def test_q16_a_direct_promotion_has_one_earning_type_however_it_is_written(
     shop: Org, sent: str | None, shown: str
 ) -> None:
     restrictions = {"loyaltyEarningType": sent}

@@ -175,7 +175,9 @@ def test_a_body_that_is_no_json_object_is_400_with_code_400(org: Org, body: byte
         assert (error["status"], error["code"]) == (False, 400)
 
 
-def test_a_promotion_that_has_not_begun_is_over_or_is_switched_off_is_not_live(org: Org) -> None:
+def test_q14_a_promotion_that_has_not_begun_is_over_or_is_switched_off_is_not_live(
+    org: Org,
+) -> None:
     ann = org.register()
     here = offer(org, startDate="2026-06-10T00:00:00Z", endDate="2026-06-19T23:59:59Z")
     for instant, live in (
@@ -209,7 +211,7 @@ def test_ids_are_texts_and_come_in_the_order_of_the_call(org: Org) -> None:
     assert earns == sorted(earns, key=lambda earn: earn or 0)
 
 
-def test_good_customers_are_served_although_others_fail(org: Org) -> None:
+def test_q7_good_customers_are_served_although_others_fail(org: Org) -> None:
     ann, bob = org.register(), org.register()
     here = offer(org)
     first, second, third, fourth = here.enrol(ann, 1, bob, 2)
@@ -235,7 +237,7 @@ def test_duplicates_in_one_call_are_done_one_after_the_other(org: Org) -> None:
     assert none == EXHAUSTED
 
 
-def test_customers_are_found_by_mobile_and_email_in_the_source_that_is_named_or_in_all(
+def test_q27_customers_are_found_by_mobile_and_email_in_the_source_that_is_named_or_in_all(
     org: Org,
 ) -> None:
     ann = org.register(mobile="919800000001")
@@ -343,7 +345,7 @@ def test_an_expired_or_a_revoked_enrolment_is_none(org: Org) -> None:
     assert here.earn(ann) == [NOT_ENROLLED]
 
 
-def test_8015_comes_before_2305_and_2305_before_the_limit(org: Org) -> None:
+def test_q3_8015_comes_before_2305_and_2305_before_the_limit(org: Org) -> None:
     here = offer(org, limits={"earnsPerPromotion": 1})
     ann, bob, cid = org.register(), org.register(), org.register()
     here.enrol(ann, bob)
@@ -471,7 +473,7 @@ def test_q15_the_dummy_issual_of_a_direct_promotion_is_one_for_each_customer(org
 # Revoking
 
 
-def test_revoke_enrol_answers_the_id_as_a_number(org: Org) -> None:
+def test_q5_revoke_enrol_answers_the_id_as_a_number(org: Org) -> None:
     here, ann = offer(org), org.register()
     (enrolled,) = here.enrol(ann)
     assert isinstance(enrolled, Issued)
@@ -662,7 +664,9 @@ def test_issue_enrols_in_an_enrol_and_issue_promotion_and_earns_a_direct_one(org
         ({"identifierName": "externalId"}, CUSTOMER_NOT_FOUND),
     ],
 )
-def test_issue_refuses_with_400_and_its_codes(org: Org, query: dict[str, str], code: int) -> None:
+def test_q1_issue_refuses_with_400_and_its_codes(
+    org: Org, query: dict[str, str], code: int
+) -> None:
     here, ann = offer(org), org.register()
     response = single(org, here, ann, **query)
     assert response.status_code == 400
