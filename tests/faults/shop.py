@@ -26,6 +26,7 @@ from milepost.settings import Settings
 from tests.api import payloads
 from tests.faults.process import Process
 from tests.harness import Org
+from tests.scenarios.promotion_vocabulary import Issued, Offer, offer
 from tests.scenarios.vocabulary import COUNT, Challenge, days, period
 
 FIRST_DAY = date(2026, 6, 1)
@@ -40,7 +41,8 @@ SETTLEMENT_DELAY_DAYS = {"Week": 2, "Streak": 10}
 @dataclass(frozen=True)
 class Shop:
     """A sandbox organisation, all its customers enrolled in a milestone of weeks that pays at their
-    end and in a continuous streak of days with levels. Who buys is enrolled in one that pays at once."""
+    end and in a continuous streak of days with levels. Who buys is enrolled in one that pays at once.
+    Promotions pay for large purchases, for achieved weeks, and everybody for each purchase while it lasts."""
 
     service: Process
     org: Org
@@ -95,6 +97,14 @@ _STANDING = {
         "customer_id, targets.name, level, CASE WHEN level IS NULL THEN ref_code END, attempt, "
         "ordinal, x.name, value, granted_at, cause"
     ),
+    "(SELECT e.*, NULL::bigint AS target_id, NULL::bigint AS period_id FROM earns e)": (
+        "customer_id, promotion_id, earned_at, expires_at, redemptions, points, ended_at, ended_as"
+    ),
+    "(SELECT r.*, NULL::bigint AS target_id, NULL::bigint AS period_id FROM redemptions r "
+    "WHERE paid_for LIKE 'activity %%')": "customer_id, promotion_id, paid_for, occurred_at, points",
+    "(SELECT u.*, NULL::bigint AS target_id, NULL::bigint AS period_id FROM promotion_usage u)": (
+        "promotion_id, earns, revoked_earns, redemptions, points"
+    ),
     "journal": (
         f"customer_id, what, reason, at, name, CASE WHEN reason NOT IN {_LEVELS} THEN ref_code END, "
         "details ->> 'attempt'"
@@ -131,6 +141,12 @@ def open_shop(service: Process, folder: Path) -> Shop:
         service, org, CUSTOMERS, folder, ({"customerId": c, "source": "INSTORE"} for c in customers)
     )
     import_rows(service, org, ENROLMENTS, folder, enrolling((week, streak), customers))
+    _offer(org, 1, "GENERIC", {"event": "TransactionAdd", "expression": "currentTxn.value >= 200"})
+    _offer(org, 2, "GENERIC", {"event": "TARGETCOMPLETED", "targetGroupIds": [week.group_id]})
+    club = _offer(org, 3, "LOYALTY", {"event": "TransactionAdd"})
+    for first in range(1, CUSTOMER_COUNT + 1, 100):
+        fates = club.earn(*customers[first - 1 : first + 99])
+        assert all(isinstance(fate, Issued) for fate in fates)
     return Shop(service, org, streak)
 
 
@@ -159,6 +175,20 @@ def _define(
     )
     cycles = {each["refCode"]: each for each in made["periods"]}
     return Challenge(org, made["id"], made["targets"][0]["id"], cycles)
+
+
+def _offer(org: Org, promotion_id: int, kind: str, criteria: dict[str, Any]) -> Offer:
+    """A promotion that ends while the shop is open, and of which all payments together are counted."""
+    return offer(
+        org,
+        kind,
+        promotionId=promotion_id,
+        endDate=f"{FIRST_DAY + timedelta(days=STREAK_DAYS - 10)}T23:59:59Z",
+        criteria=criteria,
+        rewards=[_reward(f"Promotion {promotion_id}", promotion_id)],
+        limits={"redemptionsPerEarn": -1},
+        redemptionLimits=[{"kpi": "POINTS", "limitOn": "PROMOTION", "maxLimit": 1_000_000}],
+    )
 
 
 def _reward(name: str, value: int) -> dict[str, Any]:
