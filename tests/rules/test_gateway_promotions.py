@@ -49,7 +49,6 @@ from milepost.rules.gateway_promotions import (
     read_gateway_draft,
 )
 from milepost.rules.gateway_views import (
-    allocate_points_on,
     earning_type,
     shown_dates,
     shown_limits,
@@ -58,6 +57,7 @@ from milepost.rules.gateway_views import (
     written_update,
 )
 from milepost.rules.promotion_edits import LimitsDraft, PromotionDraft, define_promotion
+from milepost.rules.promotions import allocate_points_on
 from tests.rules.drafts import accepted, refused
 from tests.rules.promotion_samples import PROGRAM, at_most, days, offer, offering
 from tests.rules.samples import day

@@ -17,7 +17,6 @@ from milepost.errors import Refusal
 from milepost.rules.definitions import Definitions, Promotion
 from milepost.rules.gateway_promotions import Restriction
 from milepost.rules.gateway_views import (
-    allocate_points_on,
     earning_type,
     shown_dates,
     shown_limits,
@@ -25,7 +24,7 @@ from milepost.rules.gateway_views import (
     shown_rulesets,
     written_update,
 )
-from milepost.rules.promotions import source_type, status
+from milepost.rules.promotions import allocate_points_on, source_type, status
 
 
 class RestrictionView(msgspec.Struct):

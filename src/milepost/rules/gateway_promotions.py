@@ -81,6 +81,7 @@ USES: Mapping[str, tuple[str, str]] = {
     "MAX_ALLOWED_TIMES_PER_PROMOTION": ("TIMES", "PROMOTION"),
 }
 """The stored names of limits of redemptions → what they limit, and where."""
+NAMES_OF_USES = {what: name for name, what in USES.items()}
 LAPSES = {
     "ISSUAL_PROMOTION_EXPIRY_BASED_ON": "issual",
     "EARN_PROMOTION_EXPIRY_BASED_ON": "earn",

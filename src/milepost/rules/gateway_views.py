@@ -9,7 +9,6 @@ from datetime import datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-from milepost.rules.activities import TRANSACTION_ADD
 from milepost.rules.calendar import written_instant_offset
 from milepost.rules.definitions import (
     DIRECT,
@@ -25,18 +24,17 @@ from milepost.rules.gateway_promotions import (
     FLAT_LIMITS,
     LAPSES,
     MOVING_WINDOW,
+    NAMES_OF_USES,
     NON_PERIOD_BASED,
     PERIOD_BASED,
     REDEMPTIONS,
     RESTRICTIONS,
-    USES,
     Restriction,
 )
 from milepost.rules.promotions import last_second
 
 _NONE = Decimal(UNLIMITED)
 _EARNING_TYPES = {DIRECT: "DIRECT_EARN", ENROL_AND_ISSUE: "ISSUE_AND_EARN"}
-_NAMES_OF_USES = {what: name for name, what in USES.items()}
 # Shown only where there is such a limit.
 _SELDOM = frozenset({"MAX_NUMBER_OF_EARNS_PER_PROMOTION"})
 
@@ -59,15 +57,6 @@ def earning_type(promotion: Promotion) -> str | None:
     """`loyaltyEarningType`: as it was sent, else what the type amounts to; None for generic promotions."""
     kept = promotion.vendor.get("loyaltyEarningType")
     return str(kept) if kept is not None else _EARNING_TYPES.get(promotion.type)
-
-
-def allocate_points_on(promotion: Promotion) -> str:
-    """`allocatePointsOn`: as it was sent, else BILL for purchases and CUSTOMER for all else."""
-    kept = promotion.vendor.get("allocatePointsOn")
-    if kept is not None:
-        return str(kept)
-    criteria = promotion.criteria
-    return "BILL" if criteria is not None and criteria.event == TRANSACTION_ADD else "CUSTOMER"
 
 
 def shown_restrictions(promotion: Promotion) -> dict[str, list[Restriction]]:
@@ -126,7 +115,7 @@ def _count(promotion: Promotion, limit: str) -> int:
 
 def _uses(promotion: Promotion) -> Iterator[Restriction]:
     for limit in promotion.redemption_limits:
-        name = _NAMES_OF_USES.get((limit.kpi, limit.on))
+        name = NAMES_OF_USES.get((limit.kpi, limit.on))
         if name is None:
             continue
         if limit.window is None:

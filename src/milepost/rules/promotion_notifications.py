@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-from milepost.rules.activities import TRANSACTION_ADD
 from milepost.rules.calendar import written_date, written_end_date
 from milepost.rules.definitions import (
     TARGET_COMPLETED,
@@ -22,19 +21,12 @@ from milepost.rules.definitions import (
     RedemptionLimit,
 )
 from milepost.rules.envelopes import Data, Notification, event_id, milliseconds
+from milepost.rules.gateway_promotions import NAMES_OF_USES
 from milepost.rules.notification_blocks import About, request_id, triggering_activity
-from milepost.rules.promotions import source_type, status
+from milepost.rules.promotions import allocate_points_on, source_type, status
 from milepost.rules.scene import Scene, records_of
 
 _MILLISECOND = timedelta(milliseconds=1)
-_KPIS = {
-    ("POINTS", "EVENT"): "MAX_ALLOWED_POINTS_PER_EVENT",
-    ("POINTS", "CUSTOMER"): "MAX_ALLOWED_POINTS_PER_CUSTOMER",
-    ("POINTS", "PROMOTION"): "MAX_ALLOWED_POINTS_PER_PROMOTION",
-    ("TIMES", "CUSTOMER"): "MAX_ALLOWED_TIMES_PER_CUSTOMER",
-    ("TIMES", "PROMOTION"): "MAX_ALLOWED_TIMES_PER_PROMOTION",
-}
-"""The stored names of limits (§1.6), which notifications use (§8, Q25); those of a record are below."""
 
 
 def of_promotion(about: About, scene: Scene) -> Iterator[tuple[str, Data]]:
@@ -66,7 +58,7 @@ def promotion_saved(
         "promotionStartDate": milliseconds(promotion.starts_at),
         "promotionEndDate": milliseconds(promotion.ends_at - _MILLISECOND),
         "externalIdentifier": promotion.identifier or "",
-        "type": _level(promotion),
+        "type": allocate_points_on(promotion),
         "status": "ACTIVE" if status(promotion, at) in ("LIVE", "UPCOMING") else "INACTIVE",
         "sourceType": source_type(promotion),
         "description": promotion.description,
@@ -86,15 +78,6 @@ def promotion_saved(
         request_id or str(revision),
         data,
     )
-
-
-def _level(promotion: Promotion) -> str:
-    """What the promotion pays on: as the gateway was told, else the only one that fits its event (§1.3)."""
-    told = promotion.vendor.get("allocatePointsOn")
-    if isinstance(told, str) and told:
-        return told
-    criteria = promotion.criteria
-    return "BILL" if criteria is not None and criteria.event == TRANSACTION_ADD else "CUSTOMER"
 
 
 def _linked_targets(definitions: Definitions, promotion: Promotion) -> dict[str, list[int]]:
@@ -288,7 +271,7 @@ def _redemption_restrictions(scene: Scene) -> Data:
         found += [
             _redemption_restriction(limit.on, kpi, _plain(limit.most), limit.window)
             for limit in promotion.redemption_limits
-            if (kpi := _KPIS.get((limit.kpi, limit.on))) is not None
+            if limit.on != "EARN" and (kpi := NAMES_OF_USES.get((limit.kpi, limit.on))) is not None
         ]
     return {"redemptionRestrictions": found}
 

@@ -11,6 +11,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from milepost.errors import Refusal
+from milepost.rules.activities import TRANSACTION_ADD
 from milepost.rules.calendar import local_date, local_midnight, parse_end, parse_instant
 from milepost.rules.definitions import TARGET_COMPLETED, Promotion
 
@@ -62,6 +63,17 @@ def approval_status(promotion: Promotion, now: datetime) -> str:
 def source_type(promotion: Promotion) -> str:
     """Where a promotion comes from: what the gateway was told (§2.1), else PROMOTION_API."""
     return str(promotion.vendor.get("promotionSourceType", "PROMOTION_API"))
+
+
+def allocate_points_on(promotion: Promotion) -> str:
+    """The level that a promotion pays on: as it was told, else BILL for purchases and CUSTOMER for all else
+    (domain: promotions §1.3).
+    """
+    told = promotion.vendor.get("allocatePointsOn")
+    if told:
+        return str(told)
+    criteria = promotion.criteria
+    return "BILL" if criteria is not None and criteria.event == TRANSACTION_ADD else "CUSTOMER"
 
 
 def event_name(written: str) -> str:
