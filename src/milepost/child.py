@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -37,8 +38,9 @@ def start_child(
         start_new_session=True,
     )
     assert child.stdin is not None
-    child.stdin.write(json.dumps(asdict(settings), default=str).encode() + b"\n")
-    child.stdin.flush()
+    given = json.dumps(asdict(settings), default=str).encode() + b"\n"
+    with suppress(BrokenPipeError):  # it is dead already, which its parent will see
+        os.write(child.stdin.fileno(), given)
     return child
 
 

@@ -229,11 +229,16 @@ async def _run_due_worker(
     first.cancel()
     children: list[subprocess.Popen[bytes]] = []
     while settings.due_work and not stop.is_set():
-        if not children:
-            children = [start_child("milepost.worker", settings)]
-        elif children[0].poll() is not None:
+        if children and children[0].poll() is not None:
             log("due_worker_restarted", "error", exit_code=children[0].returncode)
-            children = [start_child("milepost.worker", settings)]
+            children = []
+        if not children:
+            try:
+                children = [start_child("milepost.worker", settings)]
+            except (
+                OSError
+            ) as error:  # of memory or processes there is none left: there may be again
+                log("due_worker_failed", "error", error=str(error))
         await asyncio.wait((stopping,), timeout=RESTART_PAUSE_SECONDS)
     await stop_children(children, settings.stop_timeout_seconds + 0.5)
 
