@@ -1,0 +1,1 @@
+-- The first answers of requests with an Idempotency-Key.

@@ -1,0 +1,1 @@
+-- Signing keys, token revocations, stores, access groups and attribution.
