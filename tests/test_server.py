@@ -153,7 +153,7 @@ def test_sigterm_answers_the_requests_in_flight_and_stops_postgresql_cleanly(
         with psycopg.connect(url) as blocking, closing(connect(url)) as watching:
             # The version row of this customer is what the enrolment must wait for.
             blocking.execute(
-                "INSERT INTO customer_versions SELECT org_id, 555567088, 0 FROM orgs LIMIT 1"
+                "INSERT INTO customer_versions SELECT min(org_id), 555567088, 0 FROM orgs"
             )
             asking = threading.Thread(target=lambda: answers.append(service.enrol(555567088)))
             asking.start()

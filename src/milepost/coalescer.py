@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from milepost.database import DatabaseUnavailable, Tenant
 from milepost.errors import INTERNAL, UNAVAILABLE, Refusal
 from milepost.logs import log
-from milepost.runner import LOST, Action, Runner
+from milepost.runner import LOST, Action, KeyedCall, Runner
 from milepost.settings import Settings
 
 ROUNDS_MAX = 10
@@ -27,9 +27,13 @@ C = TypeVar("C")
 
 @dataclass(slots=True)
 class _Waiting:
-    command: Any
-    boundary: Hashable
-    future: asyncio.Future[Any]
+    """What goes into one batch or not at all: a command, or all those of a keyed call."""
+
+    commands: Sequence[Any]
+    boundaries: Sequence[Hashable]
+    future: asyncio.Future[Sequence[Any]]
+    """An outcome per command."""
+    call: KeyedCall | None = None
     rounds: int = 0
 
 
@@ -63,36 +67,50 @@ class Coalescer:
         Answers `UNAVAILABLE` at once when the queue is full or the service is stopping. Who gives
         up waiting takes the command back only if its batch has not begun.
         """
-        if self._closed or self._waiting >= self._queue_size_max:
-            return Refusal(UNAVAILABLE)
-        (waiting,) = self._enqueue(action, tenant, (command,))
-        return await waiting.future
+        return (await self.submit_all(action, tenant, (command,)))[0]
 
     async def submit_all(
-        self, action: Action[C], tenant: Tenant, commands: Sequence[C]
-    ) -> list[Any]:
+        self,
+        action: Action[C],
+        tenant: Tenant,
+        commands: Sequence[C],
+        call: KeyedCall | None = None,
+    ) -> Sequence[Any]:
         """The outcomes of `commands`, in order, as those of `submit`: they share batches with others.
 
         All are refused at once when the queue is full. Commands of one boundary are decided in order.
+        Those of a `call` are done in one transaction with its answer, or not at all.
         """
         if self._closed or self._waiting >= self._queue_size_max:
             return [Refusal(UNAVAILABLE)] * len(commands)
-        waiting = self._enqueue(action, tenant, commands)
+        if not commands:
+            return []
+        parts = (commands,) if call is not None else [(command,) for command in commands]
+        waiting = self._enqueue(action, tenant, parts, call)
+        if len(waiting) == 1:
+            return await waiting[0].future
         # Gathered, because to cancel that is to cancel them all at once, before a batch takes them.
-        return list(await asyncio.gather(*(each.future for each in waiting)))
+        outcomes = await asyncio.gather(*(each.future for each in waiting))
+        return [outcome for (outcome,) in outcomes]
 
-    def _enqueue(self, action: Action[C], tenant: Tenant, commands: Sequence[C]) -> list[_Waiting]:
+    def _enqueue(
+        self,
+        action: Action[C],
+        tenant: Tenant,
+        parts: Sequence[Sequence[C]],
+        call: KeyedCall | None,
+    ) -> list[_Waiting]:
         loop = asyncio.get_running_loop()
         key = (action.name, tenant.org_id)
         lane = self._lanes.get(key)
         if lane is None:
             lane = self._lanes[key] = _Lane(action, tenant)
         waiting = [
-            _Waiting(command, action.boundary(command), loop.create_future())
-            for command in commands
+            _Waiting(part, [action.boundary(each) for each in part], loop.create_future(), call)
+            for part in parts
         ]
         lane.queue.extend(waiting)
-        self._waiting += len(waiting)
+        self._waiting += sum(len(part) for part in parts)
         self._schedule(lane)
         return waiting
 
@@ -117,7 +135,7 @@ class Coalescer:
             if not batch:
                 break
             lane.batches += 1
-            lane.boundaries.update(waiting.boundary for waiting in batch)
+            lane.boundaries.update(key for waiting in batch for key in waiting.boundaries)
             task = asyncio.create_task(self._run(lane, batch))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -126,18 +144,29 @@ class Coalescer:
             self._lanes.pop((lane.action.name, lane.tenant.org_id), None)
 
     def _take(self, lane: _Lane) -> list[_Waiting]:
-        """The next batch, in order of arrival, without the boundaries that are in flight."""
-        size_max = lane.action.batch_size_max or self._batch_size_max
+        """The next batch, in order of arrival, without the boundaries that are in flight.
+
+        A keyed call larger than a batch has one to itself.
+        """
+        room = lane.action.batch_size_max or self._batch_size_max
         batch: list[_Waiting] = []
         held: list[_Waiting] = []
-        while lane.queue and len(batch) < size_max:
+        # With those that a held one waits for: what came after it does not overtake it.
+        closed = lane.boundaries
+        while lane.queue and room > 0:
             waiting = lane.queue.popleft()
             if waiting.future.done():  # its request went away before its turn
-                self._waiting -= 1
-            elif waiting.boundary in lane.boundaries:
+                self._waiting -= len(waiting.commands)
+            elif any(key in closed for key in waiting.boundaries):
                 held.append(waiting)
+                if len(waiting.boundaries) > 1:
+                    closed = closed.union(waiting.boundaries)
+            elif batch and len(waiting.commands) > room:
+                lane.queue.appendleft(waiting)
+                break
             else:
                 batch.append(waiting)
+                room -= len(waiting.commands)
         lane.queue.extendleft(reversed(held))
         return batch
 
@@ -146,38 +175,53 @@ class Coalescer:
             outcomes = await self._outcomes(lane, batch)
         except BaseException:
             # Only a defect or a cancelled loop comes here; nobody may wait for ever.
-            outcomes = [Refusal(INTERNAL)] * len(batch)
+            outcomes = _alike(batch, Refusal(INTERNAL))
             raise
         finally:
             lost: list[_Waiting] = []
-            for waiting, outcome in zip(batch, outcomes, strict=True):
-                if outcome is LOST and waiting.rounds < ROUNDS_MAX:
-                    waiting.rounds += 1
-                    lost.append(waiting)
-                    continue
-                self._waiting -= 1
+            for waiting, of_it in zip(batch, outcomes, strict=True):
+                # A call is lost whole; alone, its boundaries are lost or its outcomes are what they are.
+                if LOST in of_it:
+                    if waiting.rounds < ROUNDS_MAX:
+                        waiting.rounds += 1
+                        lost.append(waiting)
+                        continue
+                    of_it = [Refusal(UNAVAILABLE)] * len(waiting.commands)  # noqa: PLW2901
+                self._waiting -= len(waiting.commands)
                 if not waiting.future.done():
-                    waiting.future.set_result(Refusal(UNAVAILABLE) if outcome is LOST else outcome)
-            lane.boundaries.difference_update(waiting.boundary for waiting in batch)
+                    waiting.future.set_result(of_it)
+            lane.boundaries.difference_update(key for each in batch for key in each.boundaries)
             lane.queue.extendleft(reversed(lost))
             lane.batches -= 1
             self._start(lane)
 
-    async def _outcomes(self, lane: _Lane, batch: Sequence[_Waiting]) -> list[Any]:
+    async def _outcomes(self, lane: _Lane, batch: Sequence[_Waiting]) -> list[Sequence[Any]]:
         """The batch's outcomes, whatever happens.
 
-        A batch that cannot be taken is run command by command, so the one that spoils it harms
-        nobody else.
+        A batch that cannot be taken is run command by command (call by call), so the one that spoils it
+        harms nobody else.
         """
-        commands = [waiting.command for waiting in batch]
+        commands: list[Any] = []
+        places: list[slice] = []
+        calls: list[tuple[slice, KeyedCall]] = []
+        for waiting in batch:
+            places.append(slice(len(commands), len(commands) + len(waiting.commands)))
+            commands.extend(waiting.commands)
+            if waiting.call is not None:
+                calls.append((places[-1], waiting.call))
         try:
-            return await self._runner.run(lane.action, lane.tenant, commands)
+            outcomes = await self._runner.run(lane.action, lane.tenant, commands, calls)
         except DatabaseUnavailable as error:
             log("batch_unavailable", "warning", action=lane.action.name, cause=str(error))
-            return [Refusal(UNAVAILABLE)] * len(batch)
+            return _alike(batch, Refusal(UNAVAILABLE))
         except Exception as error:  # noqa: BLE001 - whatever it is, every caller gets an answer
             if len(batch) > 1:
                 log("batch_split", "warning", action=lane.action.name, cause=type(error).__name__)
                 return [(await self._outcomes(lane, [waiting]))[0] for waiting in batch]
             log("command_failed", "error", action=lane.action.name, error=error)
-            return [Refusal(INTERNAL)]
+            return _alike(batch, Refusal(INTERNAL))
+        return [outcomes[place] for place in places]
+
+
+def _alike(batch: Sequence[_Waiting], outcome: object) -> list[Sequence[Any]]:
+    return [[outcome] * len(waiting.commands) for waiting in batch]

@@ -82,11 +82,25 @@ NOT_FOUND = Error(404, "Resource not found.", 404, "transport", "no route has th
 METHOD_NOT_ALLOWED = Error(
     405, "Method not allowed.", 405, "transport", "the path exists, for other methods"
 )
+KEY_IN_USE = Error(
+    409,
+    "A request with this Idempotency-Key is being worked on.",
+    409,
+    "transport",
+    "the same request came before this one and is not answered yet: send it again in a moment",
+)
 PAYLOAD_TOO_LARGE = Error(
     413, "Payload too large.", 413, "transport", "a body is longer than the limit (1 MiB)"
 )
 UNSUPPORTED_MEDIA_TYPE = Error(
     415, "Unsupported media type.", 415, "transport", "a body is sent with a content encoding"
+)
+KEY_OF_ANOTHER_REQUEST = Error(
+    422,
+    "The Idempotency-Key belongs to another request.",
+    422,
+    "transport",
+    "a key is sent again with another method, path, query, scope or body: nothing is done",
 )
 INTERNAL = Error(
     500, "Internal error.", 500, "transport", "a defect of Milepost; the log has the request id"

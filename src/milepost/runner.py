@@ -18,6 +18,7 @@ from milepost import clock
 from milepost.database import CONFLICTS, Database, DatabaseUnavailable, Tenant, Tx
 from milepost.rules.definitions import Definitions
 from milepost.store.definitions import load_definitions
+from milepost.store.idempotency import FirstAnswer, ask_keep_answers
 from milepost.store.orgs import ask_org_moment
 from milepost.store.pipeline import act_for, tell
 
@@ -45,6 +46,31 @@ class Lost:
 
 
 LOST: Final = Lost()
+
+
+class KeyTaken:
+    """The outcome of each command of a keyed call whose key has its answer already: nothing was done."""
+
+
+KEY_TAKEN: Final = KeyTaken()
+
+
+@dataclass(frozen=True, slots=True)
+class KeyedCall:
+    """A request with an `Idempotency-Key`: its commands are in one batch, and its answer is kept with them.
+
+    `answer` makes of their outcomes what is kept; None for what had no effect, or is not to be kept.
+    """
+
+    answer: Callable[[Sequence[Any]], FirstAnswer | None]
+
+
+class _Undo(Exception):
+    """Ends a transaction that must have no effect; a command's outcome is that of its call, else `LOST`."""
+
+    def __init__(self, taken: Sequence[tuple[slice, KeyedCall]] = ()) -> None:
+        super().__init__()
+        self.taken = taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,18 +155,35 @@ class Runner:
     database: Database
     definitions: DefinitionsCache = field(default_factory=DefinitionsCache)
 
-    async def run(self, action: Action[C], tenant: Tenant, commands: Sequence[C]) -> list[Any]:
+    async def run(
+        self,
+        action: Action[C],
+        tenant: Tenant,
+        commands: Sequence[C],
+        calls: Sequence[tuple[slice, KeyedCall]] = (),
+    ) -> list[Any]:
         """Decide and save `commands` in one transaction; an outcome per command, in order.
 
-        An outcome is what the action answers, a `Refusal`, or `LOST`. When this returns, what was
-        accepted is committed. Raises `DatabaseUnavailable` when the database is away or too slow (it
+        `calls` says which of them belong to which keyed call: it is done whole, with its answer, or not.
+        An outcome is what the action answers, a `Refusal`, `LOST` or `KEY_TAKEN`. When this returns, what
+        was accepted is committed. Raises `DatabaseUnavailable` when the database is away or too slow (it
         may still have committed if it broke off at that very moment), and any other exception when
         it cannot take the batch: then nothing was done.
         """
-        return await _tried(lambda: self._run_once(action, tenant, commands))
+        try:
+            return await _tried(lambda: self._run_once(action, tenant, commands, calls))
+        except _Undo as undo:
+            outcomes: list[Any] = [LOST] * len(commands)
+            for place, _ in undo.taken:
+                outcomes[place] = [KEY_TAKEN] * len(outcomes[place])
+            return outcomes
 
     async def _run_once(
-        self, action: Action[C], tenant: Tenant, commands: Sequence[C]
+        self,
+        action: Action[C],
+        tenant: Tenant,
+        commands: Sequence[C],
+        calls: Sequence[tuple[slice, KeyedCall]],
     ) -> list[Any]:
         async with self.database.transaction() as tx, tx.pipeline():
             await act_for(tx, tenant, writes=True)
@@ -161,6 +204,9 @@ class Runner:
                 winners = {key: decided.changes[key] for key in decided.changes if key in won}
                 if winners:
                     await action.save(tx, tenant, winners)
+                    if calls:
+                        # Last, for an answer may name what the save gave its ids.
+                        await _keep_answers(tx, action, commands, calls, decided, won)
             await tx.commit()
         lost = decided.changes.keys() - won
         if not lost:
@@ -180,6 +226,16 @@ class Runner:
             moment = await self._moment(tx, tenant, await org.rows())
             return await query(tx, tenant, moment)
 
+    async def write(self, tenant: Tenant, write: Callable[[Tx], Awaitable[T]]) -> T:
+        """Run `write` for an organisation, in one transaction, committed at the end."""
+
+        async def once() -> T:
+            async with self.database.transaction() as tx:
+                await act_for(tx, tenant, writes=True)
+                return await write(tx)
+
+        return await _tried(once)
+
     async def operate(self, write: Callable[[Tx], Awaitable[T]]) -> T:
         """Run `write` as the operator, across organisations, in one transaction, committed at the end."""
 
@@ -193,6 +249,32 @@ class Runner:
         revision, sandbox_now = rows[0]
         definitions = await self.definitions.at(tx, tenant, revision)
         return Moment(definitions, sandbox_now or clock.now())
+
+
+async def _keep_answers(
+    tx: Tx,
+    action: Action[C],
+    commands: Sequence[C],
+    calls: Sequence[tuple[slice, KeyedCall]],
+    decided: Decided,
+    won: set[Any],
+) -> None:
+    """Keep the answers of the calls that have an effect; raises `_Undo` if one cannot be done whole."""
+    answers: list[FirstAnswer] = []
+    answered: list[tuple[slice, KeyedCall]] = []
+    for place, call in calls:
+        boundaries = {action.boundary(command) for command in commands[place]}
+        if boundaries.isdisjoint(won):
+            continue
+        if not boundaries.isdisjoint(decided.changes.keys() - won):
+            raise _Undo
+        if (answer := call.answer(decided.outcomes[place])) is not None:
+            answers.append(answer)
+            answered.append((place, call))
+    if answers:
+        reply = await ask_keep_answers(tx, answers, clock.now())
+        if taken := [answered[place] for (place,) in await reply.rows()]:
+            raise _Undo(taken)
 
 
 async def _tried(once: Callable[[], Awaitable[T]]) -> T:

@@ -46,6 +46,8 @@ class Settings:
     body_bytes_max: int = 1024 * 1024
     credential_ttl_seconds: float = 20.0
     """How long a verified credential is believed without asking the database again."""
+    idempotency_days: int = 0
+    """How long the first answer under an Idempotency-Key is kept; 0: as long as the journal, for ever."""
     direct_earn_customers_max: int = 0
     """Customers that a `directEarn` call may name; 0: as many as its body holds."""
     due_work: bool = True
@@ -106,6 +108,7 @@ def _check(settings: Settings) -> None:
         "statement_timeout_seconds": (1, 600),
         "body_bytes_max": (1_024, 64 * 1024 * 1024),
         "credential_ttl_seconds": (0, 300),
+        "idempotency_days": (0, 36_500),
         "direct_earn_customers_max": (0, 10_000),
         "sweep_seconds": (0.1, 3_600),
         "stop_timeout_seconds": (1, 300),

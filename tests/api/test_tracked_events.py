@@ -181,9 +181,10 @@ def test_the_refusals_come_in_their_order(org: Org) -> None:
     assert refused(f"{stranger}/trackedTargetEvents/{target_id}?periodId=1") == 310019
     assert refused(f"{stranger}/trackedTargetEvents/{target_id}") == 310149
     path = f"{customer}/trackedTargetEvents/{target_id}"
-    assert refused(path, headers={"DATA-SCOPE": "ALL"}) == 310141
+    assert refused(path, headers={"DATA-SCOPE": "EVERYBODY"}) == 310144
     assert refused(path, headers={"DATA-SCOPE": "OTHER"}) == 310144
-    assert org.get(f"/v3/users/{path}", headers={"DATA-SCOPE": "ALL"}).status_code == 200
+    assert org.get(f"/v3.1/users/{path}", headers={"DATA-SCOPE": "ALL"}).status_code == 200
+    assert org.get(f"/v3/users/{path}", headers={"DATA-SCOPE": "OTHER"}).status_code == 200
 
 
 @pytest.mark.parametrize(

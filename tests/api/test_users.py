@@ -527,7 +527,7 @@ def test_scope_headers_are_read_under_all_prefixes_but_v3(
 ) -> None:
     path = f"{prefix}/users/{org.register()}/{route}"
     assert data(org.get(path, headers={"DATA-SCOPE": "self"})) is not None
-    for scope, refused in (("ALL", 310141), ("OTHER", 310144)):
+    for scope, refused in (("ALL", 200), ("OTHER", 310144), ("EVERYBODY", 310144)):
         response = org.get(path, headers={"DATA-SCOPE": scope, "DATA-SCOPE-ORG": "7"})
         assert (200 if prefix == "/v3" else refused) == _code_or_status(response)
 

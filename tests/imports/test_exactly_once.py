@@ -18,7 +18,7 @@ import pytest
 from milepost.database import DatabaseUnavailable, Tenant, database
 from milepost.imports.kinds import ENROLMENTS
 from milepost.imports.running import BATCH_ROWS_MAX, import_file
-from milepost.runner import Action, Runner
+from milepost.runner import Action, KeyedCall, Runner
 from milepost.settings import Settings
 from tests.api import payloads
 from tests.harness import Org, Service
@@ -377,8 +377,14 @@ def test_a_connection_that_breaks_is_replaced_and_the_batch_done_again(
 class Interrupted(Runner):
     """A runner that never hears of its commits."""
 
-    async def run(self, action: Action[Any], tenant: Tenant, commands: Sequence[Any]) -> list[Any]:
-        await super().run(action, tenant, commands)
+    async def run(
+        self,
+        action: Action[Any],
+        tenant: Tenant,
+        commands: Sequence[Any],
+        calls: Sequence[tuple[slice, KeyedCall]] = (),
+    ) -> list[Any]:
+        await super().run(action, tenant, commands, calls)
         raise DatabaseUnavailable("the connection broke off at that very moment")
 
 

@@ -67,6 +67,7 @@ def other(world: World) -> World:
             "INSERT INTO simulations (org_id, status, definition, starts_at, ends_at, created_at, "
             "created_by) VALUES (%(org)s, 'DONE', '{}', now(), now(), now(), 1)"
         )
+        org.run("INSERT INTO idempotency_keys VALUES (%(org)s, 'key', '', 200, '', now())")
         org.run(
             "INSERT INTO streak_levels VALUES (%(org)s, %(group)s, 1, 'l', 'l', 1, '[]', now(), 1, now(), 1)"
         )

@@ -41,6 +41,8 @@ from milepost.store.members import load_members
 
 TILL: Final = "demo.till"
 PASSWORD: Final = "demo-password"  # noqa: S105 - public on purpose, and bound to loopback
+CHILD_TILL: Final = "demo.child"
+CHILD_OAUTH_KEY: Final = "demo-child-key"
 OAUTH_KEY: Final = "demo-key"
 OAUTH_SECRET: Final = "demo-secret"  # noqa: S105
 
@@ -72,13 +74,14 @@ _UTC = ZoneInfo("UTC")
 
 async def make_demo(runner: Runner, settings: Settings) -> None:
     """Make what is missing of the demo, unless it was complete once. Raises `Refused`."""
-    tenant = await _org(runner)
+    tenant = await _org(runner, OrgDraft("Milepost demo", "UTC", sandbox=True), TILL, OAUTH_KEY)
     coalescer = Coalescer(runner, settings)
     await _make_promotions(runner, coalescer, tenant)
+    await _make_child(runner, coalescer, tenant)
     if await _complete(runner, tenant):
         await coalescer.close()
         return
-    if GROUP_ID not in (await _groups(runner, tenant)):
+    if GROUP_ID not in (await _moment(runner, tenant)).definitions.groups:
         await _done(coalescer.submit(DEFINITION_EDITS, tenant, _group()))
     for customer_id, mobile in CUSTOMERS:
         identifiers = (("mobile", mobile),) if mobile else (("externalId", f"demo-{customer_id}"),)
@@ -92,19 +95,29 @@ async def make_demo(runner: Runner, settings: Settings) -> None:
     await coalescer.close()
 
 
-async def _org(runner: Runner) -> Tenant:
-    found = await runner.operate(lambda tx: load_credential(tx, "TILL", TILL))
+async def _org(runner: Runner, draft: OrgDraft, till: str, key: str) -> Tenant:
+    """The organisation that has the till, made if there is none."""
+    found = await runner.operate(lambda tx: load_credential(tx, "TILL", till))
     if found is not None:
         return Tenant(found.org_id, found.root_org_id)
     made = await create_org(
         runner,
-        OrgDraft("Milepost demo", "UTC", sandbox=True),
-        till=await asyncio.to_thread(new_till, TILL, PASSWORD),
-        oauth=await asyncio.to_thread(new_oauth_client, OAUTH_KEY, OAUTH_SECRET),
+        draft,
+        till=await asyncio.to_thread(new_till, till, PASSWORD),
+        oauth=await asyncio.to_thread(new_oauth_client, key, OAUTH_SECRET),
     )
     if isinstance(made, CreatedOrg):
         return Tenant(made.org.org_id, made.org.root_org_id)
-    return await _org(runner)  # another service made it meanwhile
+    return await _org(runner, draft, till, key)  # another service made it meanwhile
+
+
+async def _make_child(runner: Runner, coalescer: Coalescer, parent: Tenant) -> None:
+    """A connected child with a milestone of the same ids, so the samples work on its behalf too."""
+    draft = OrgDraft("Milepost demo, a connected child", "UTC", parent_org_id=parent.org_id)
+    child = await _org(runner, draft, CHILD_TILL, CHILD_OAUTH_KEY)
+    # Once: what is deleted later stays deleted.
+    if not (await _moment(runner, child)).definitions.revision:
+        await _done(coalescer.submit(DEFINITION_EDITS, child, _group()))
 
 
 async def _complete(runner: Runner, tenant: Tenant) -> bool:
@@ -116,11 +129,7 @@ async def _complete(runner: Runner, tenant: Tenant) -> bool:
 
 async def _make_promotions(runner: Runner, coalescer: Coalescer, tenant: Tenant) -> None:
     """Programs and promotions that are missing: a promotion is never deleted, so only the first time."""
-
-    async def read(tx: Tx, tenant: Tenant, moment: Moment) -> Moment:
-        return moment
-
-    moment = await runner.read(tenant, read)
+    moment = await _moment(runner, tenant)
     for program_id, name in PROGRAMS:
         if program_id not in moment.definitions.programs:
             await _done(
@@ -144,9 +153,9 @@ async def _make_promotions(runner: Runner, coalescer: Coalescer, tenant: Tenant)
             await _done(coalescer.submit(PROMOTION_EDITS, tenant, DefinePromotion(0, draft)))
 
 
-async def _groups(runner: Runner, tenant: Tenant) -> set[int]:
-    async def read(tx: object, tenant: Tenant, moment: Any) -> set[int]:
-        return set(moment.definitions.groups)
+async def _moment(runner: Runner, tenant: Tenant) -> Moment:
+    async def read(tx: Tx, tenant: Tenant, moment: Moment) -> Moment:
+        return moment
 
     return await runner.read(tenant, read)
 

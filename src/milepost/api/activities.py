@@ -19,7 +19,12 @@ from milepost.api.activity_bodies import (
 )
 from milepost.api.activity_results import Outcome, ResultView, record, results, submit, undone
 from milepost.api.activity_stream import LINE_BYTES_MAX, Line, Streamed
-from milepost.api.routes import ApiRequest, caller_of, coalescer_of, declare
+from milepost.api.routes import (
+    ApiRequest,
+    acting_tenant,
+    coalescer_of,
+    declare,
+)
 from milepost.coalescer import Coalescer
 from milepost.database import Tenant
 from milepost.errors import (
@@ -29,8 +34,6 @@ from milepost.errors import (
     Refusal,
 )
 from milepost.rules.activities import Activity
-
-NDJSON = b"application/x-ndjson"
 
 PAUSES_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 2.0, 2.0)
 """Before each further try of what is refused with 503 in a stream, which nobody wants to send again:
@@ -63,15 +66,17 @@ async def record_activities(request: ApiRequest) -> Response[Any]:
 
     Each is decided on by itself, in order. NDJSON has one in a line, and is answered line by line.
     """
-    tenant, coalescer = caller_of(request).tenant, coalescer_of(request)
-    if _is_ndjson(request):
+    if wire.is_ndjson(request):
         wire.refuse_encoding(request)
+        stream = _Stream(coalescer_of(request), await acting_tenant(request))
         folder = request.app.state.services.settings.data_dir
-        return Streamed(_Stream(coalescer, tenant).answer, folder if folder.is_dir() else None)
+        return Streamed(stream.answer, folder if folder.is_dir() else None)
     decoded = [decode_activity(element) for element in await read_elements(request)]
     activities = [each for each in decoded if isinstance(each, Activity)]
-    outcomes = await record(coalescer, tenant, activities)
-    return wire.answer(results(decoded, outcomes))
+    tenant = await acting_tenant(request)
+    return await record(
+        request, tenant, activities, lambda outcomes: wire.answer(results(decoded, outcomes))
+    )
 
 
 class _Stream:
@@ -126,14 +131,6 @@ class _Stream:
             in_vain = len(again) == len(outcomes)
             self._pauses_seconds = () if in_vain else PAUSES_SECONDS
         return frozenset(repeated)
-
-
-def _is_ndjson(request: ApiRequest) -> bool:
-    for name, value in request.scope["headers"]:
-        if name == b"content-type":
-            media_type: bytes = value.partition(b";")[0].strip().lower()
-            return media_type == NDJSON
-    return False
 
 
 ROUTES = (record_activities,)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Literal
 
+from litestar import Response
 from msgspec import UNSET, UnsetType
 
 from milepost.actions.activities import RECORD
 from milepost.api import wire
 from milepost.api.activity_bodies import Unreadable
+from milepost.api.routes import (
+    ApiRequest,
+    write_all,
+)
 from milepost.api.target_group_views import Number, View
 from milepost.coalescer import Coalescer
 from milepost.database import Tenant
@@ -61,15 +66,33 @@ async def submit(
     """An outcome per activity, in order. To repeat is safe: what was saved already is a DUPLICATE."""
     identity = request_id.get()
     commands = [RecordActivity(activity, identity) for activity in activities]
-    outcomes: list[Outcome] = await coalescer.submit_all(RECORD, tenant, commands)
-    return outcomes
+    return list(await coalescer.submit_all(RECORD, tenant, commands))
 
 
 async def record(
-    coalescer: Coalescer, tenant: Tenant, activities: Sequence[Activity]
-) -> list[Outcome]:
-    """The outcomes of the activities of one call, in order; raises 503 if none of them was done."""
-    outcomes = await submit(coalescer, tenant, activities)
+    request: ApiRequest,
+    tenant: Tenant,
+    activities: Sequence[Activity],
+    render: Callable[[Sequence[Outcome]], Response[bytes]],
+) -> Response[bytes]:
+    """Record the activities of one call, and answer what `render` makes of their outcomes, in order.
+
+    Raises 503 if none of them was done.
+    """
+    identity = request_id.get()
+    commands = [RecordActivity(activity, identity) for activity in activities]
+    return await write_all(
+        request,
+        RECORD,
+        tenant,
+        commands,
+        lambda outcomes: render(_repeatable(activities, outcomes)),
+    )
+
+
+def _repeatable(activities: Sequence[Activity], recorded: Sequence[Outcome]) -> list[Outcome]:
+    """The outcomes, with `UNAVAILABLE` for all that should be repeated; raises 503 if none was done."""
+    outcomes = list(recorded)
     if outcomes and all(unavailable(outcome) for outcome in outcomes):
         raise Refused(UNAVAILABLE)
     for place in undone(activities, outcomes):

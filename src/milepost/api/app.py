@@ -26,10 +26,12 @@ from milepost.api import (
     notifications,
     openapi,
     operator,
+    organizations,
     promotion_bulk,
     promotion_definitions,
     sandbox_clock,
     simulations,
+    target_group_names,
     target_groups,
     tracked_events,
     transactions,
@@ -39,6 +41,7 @@ from milepost.api import (
 )
 from milepost.api.authentication import Authenticator, authorize
 from milepost.api.edge import edge
+from milepost.api.idempotency import IdempotencyKeys
 from milepost.api.routes import ApiRequest
 from milepost.coalescer import Coalescer
 from milepost.database import DatabaseUnavailable, database
@@ -64,9 +67,11 @@ ROUTES = (
     *openapi.ROUTES,
     *enrolments.ROUTES,
     *target_groups.ROUTES,
+    *target_group_names.ROUTES,
     *milestones.ROUTES,
     *customers.ROUTES,
     *operator.ROUTES,
+    *organizations.ROUTES,
     *sandbox_clock.ROUTES,
     *users.ROUTES,
     *customer_records.ROUTES,
@@ -100,18 +105,25 @@ class Services:
     runner: Runner
     coalescer: Coalescer
     authenticator: Authenticator
+    keys: IdempotencyKeys
 
 
 def create_app(settings: Settings) -> ASGIApp:
     """The ASGI application of one worker process on a migrated `settings.database_url`."""
-    return edge(create_litestar(settings), settings)
+    app = create_litestar(settings)
+    services: Services = app.state.services
+    return edge(app, services.keys, settings)
 
 
 def create_litestar(settings: Settings) -> Litestar:
     """The routes without the edge around them: for the OpenAPI document and the tests of routes."""
     runner = Runner(database(settings.database_url, settings))
     services = Services(
-        settings, runner, Coalescer(runner, settings), Authenticator(runner, settings)
+        settings,
+        runner,
+        Coalescer(runner, settings),
+        Authenticator(runner, settings),
+        IdempotencyKeys(runner),
     )
 
     @asynccontextmanager
@@ -130,7 +142,7 @@ def create_litestar(settings: Settings) -> Litestar:
 
     return Litestar(
         route_handlers=list(ROUTES),
-        before_request=authorize,
+        before_request=admit,
         lifespan=[lifespan],
         state=State({"services": services}),
         exception_handlers={Exception: render_exception},
@@ -138,6 +150,16 @@ def create_litestar(settings: Settings) -> Litestar:
         openapi_config=None,
         logging_config=None,
     )
+
+
+async def admit(request: ApiRequest) -> wire.Answer | None:
+    """Before every request: may this caller do this, and has it an answer already?"""
+    await authorize(request)
+    caller = request.scope.get("caller")
+    if caller is None:
+        return None
+    services: Services = request.app.state.services
+    return await services.keys.begin(request, caller)  # type: ignore[arg-type]
 
 
 def render_exception(request: ApiRequest, error: Exception) -> Response[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -10,11 +11,20 @@ from litestar import Response, get, post
 from milepost.actions.events import DEFINE_EVENT, DefineEvent, list_events, plan_event
 from milepost.api import wire
 from milepost.api.activity_bodies import exact
-from milepost.api.activity_results import record
+from milepost.api.activity_results import Outcome, record
 from milepost.api.customers import V2Warning
-from milepost.api.routes import ApiRequest, caller_of, coalescer_of, declare, runner_of
+from milepost.api.routes import (
+    ApiRequest,
+    acting_tenant,
+    caller_of,
+    declare,
+    reading_tenant,
+    runner_of,
+    write,
+)
 from milepost.errors import BAD_REQUEST, CUSTOMER_NOT_FOUND, INVALID_INPUT, Refusal
 from milepost.logs import request_id
+from milepost.rules.activities import Activity
 from milepost.rules.events import FIELDS_MAX, EventDefinition, EventField
 
 RESOURCE = "Behavioural Events"
@@ -118,25 +128,28 @@ async def define_event(request: ApiRequest) -> Response[bytes]:
         body.description or "",
     )
     caller = caller_of(request)
-    made: EventDefinition | Refusal = await coalescer_of(request).submit(
-        DEFINE_EVENT, caller.tenant, DefineEvent(definition, caller.credential_id)
-    )
-    if isinstance(made, Refusal):
-        return wire.refuse(made, request.scope["path"])
-    return wire.answer_v2(EventDefined(**_fields(made), warnings=[], errors=[]))
+    path = request.scope["path"]
+
+    def render(made: EventDefinition | Refusal) -> Response[bytes]:
+        if isinstance(made, Refusal):
+            return wire.refuse(made, path)
+        return wire.answer_v2(EventDefined(**_fields(made), warnings=[], errors=[]))
+
+    command = DefineEvent(definition, caller.credential_id)
+    return await write(request, DEFINE_EVENT, await acting_tenant(request), command, render)
 
 
 @get("/v2/events", opt=declare(RESOURCE, answer=EventsDefined))
 async def list_defined_events(request: ApiRequest) -> Response[bytes]:
     """List the behavioural events, oldest first."""
-    found = await list_events(runner_of(request), caller_of(request).tenant)
+    found = await list_events(runner_of(request), await reading_tenant(request))
     return wire.answer_v2(EventsDefined([EventView(**_fields(each)) for each in found], [], []))
 
 
 @post(
     "/v2/events/webhook",
     status_code=200,
-    opt=declare(RESOURCE, "WRITE", body=WebHookBody, answer=WebHook),
+    opt=declare(RESOURCE, "WRITE", body=WebHookBody, answer=WebHook, scoped=False),
 )
 async def make_web_hook(request: ApiRequest) -> Response[bytes]:
     """Ask for the URI to push events to."""
@@ -164,21 +177,35 @@ async def push_event(request: ApiRequest) -> Response[bytes]:
     When this answers, the event is recorded. One that is not defined is refused.
     """
     payload = await wire.read_body(request, _payload)
-    tenant, runner = caller_of(request).tenant, runner_of(request)
+    tenant, runner = await acting_tenant(request), runner_of(request)
     unique = request.query_params.get(UNIQUENESS, "").strip().lower() == "true"
     identity = request_id.get()
     planned = await plan_event(runner, tenant, payload, identity, unique=unique)
-    refusal = planned if isinstance(planned, Refusal) else None
-    if planned is not None and not isinstance(planned, Refusal):
-        (outcome,) = await record(coalescer_of(request), tenant, [planned])
-        if isinstance(outcome, Refusal):
-            refusal = outcome
+    path = request.scope["path"]
+    if not isinstance(planned, Activity):
+        return _pushed(planned, identity, path)
+    refused: list[Refusal] = []
+
+    def render(outcomes: Sequence[Outcome]) -> Response[bytes]:
+        (outcome,) = outcomes
+        refusal = outcome if isinstance(outcome, Refusal) else None
         if refusal is not None and refusal.error is INVALID_INPUT:
-            # The same event may have been quicker: then it is known by now.
-            again = await plan_event(runner, tenant, payload, identity, unique=unique)
-            refusal = Refusal(BAD_REQUEST, refusal.detail) if again is not None else None
+            refusal = Refusal(BAD_REQUEST, refusal.detail)
+        refused[:] = [refusal] if refusal is not None else []
+        return _pushed(refusal, identity, path)
+
+    answered = await record(request, tenant, [planned], render)
+    if refused and refused[0].error is BAD_REQUEST:
+        # The same event may have been quicker: then it is known by now.
+        again = await plan_event(runner, tenant, payload, identity, unique=unique)
+        if again is None:
+            return _pushed(None, identity, path)
+    return answered
+
+
+def _pushed(refusal: Refusal | None, identity: str, path: str) -> Response[bytes]:
     if refusal is not None:
-        return wire.refuse(refusal, request.scope["path"])
+        return wire.refuse(refusal, path)
     status = PushStatus(PUSHED, "Event is pushed to transformation state")
     return wire.answer_v2(Pushed(status, identity))
 

@@ -22,7 +22,14 @@ from milepost.api.customer_promotion_views import (
 )
 from milepost.api.customers import V2Warning
 from milepost.api.promotion_views import PageView, page_view
-from milepost.api.routes import ApiRequest, PathId, caller_of, declare, runner_of
+from milepost.api.routes import (
+    ApiRequest,
+    PathId,
+    declare,
+    read_each,
+    reading_tenant,
+    runner_of,
+)
 from milepost.database import Tenant, Tx
 from milepost.errors import (
     CUSTOMER_NOT_FOUND,
@@ -232,7 +239,7 @@ async def action_summary(request: ApiRequest) -> Response[bytes]:
             return promotion
         return promotion, customer, await load_benefits(tx, tenant, customer, promotion.id)
 
-    tenant = caller_of(request).tenant
+    tenant = await reading_tenant(request)
     promotion, customer, benefits = _read(await runner_of(request).read(tenant, query))
     warnings = []
     if not benefits:
@@ -294,19 +301,22 @@ async def _list(request: ApiRequest, lookup: Lookup, *, with_org: bool = False) 
         found = find_promotions(moment.definitions, records, wanted, moment.now)
         return found if isinstance(found, Refusal) else (moment, records, found)
 
-    tenant = caller_of(request).tenant
-    moment, records, found = _read(await runner_of(request).read(tenant, query))
-    shown = [
-        promotion_view(promotion, records, moment, disabled=disabled)
-        for promotion in found[offset : offset + limit]
-    ]
-    for promotion, each in zip(found[offset : offset + limit], shown, strict=True):
+    listed: list[tuple[Tenant, Moment, Records, Promotion]] = []
+    customer_id = 0
+    for tenant, read in await read_each(request, query):
+        moment, records, found = _read(read)
+        customer_id = records.customer_id
+        listed += [(tenant, moment, records, promotion) for promotion in found]
+    shown: list[CustomerPromotion] = []
+    for tenant, moment, records, promotion in listed[offset : offset + limit]:
+        view = promotion_view(promotion, records, moment, disabled=disabled)
         if wanted.status is not None:
-            each.customerPromotionTimelines = written_timelines(promotion, records, moment)
+            view.customerPromotionTimelines = written_timelines(promotion, records, moment)
         if with_org:
-            each.orgId = tenant.org_id
-    page = page_view(offset // limit, limit, len(found))
-    return wire.answer_v2(CustomerPromotions(page, records.customer_id, shown, []))
+            view.orgId = tenant.org_id
+        shown.append(view)
+    page = page_view(offset // limit, limit, len(listed))
+    return wire.answer_v2(CustomerPromotions(page, customer_id, shown, []))
 
 
 def _points_issued(benefits: Sequence[Benefit]) -> list[PointsIssued]:

@@ -7,7 +7,13 @@ from decimal import Decimal
 from litestar import Response, get
 
 from milepost.api import queries, wire
-from milepost.api.routes import ApiRequest, PathId, caller_of, declare, runner_of
+from milepost.api.routes import (
+    ApiRequest,
+    PathId,
+    declare,
+    reading_tenant,
+    runner_of,
+)
 from milepost.api.target_group_views import Number, View
 from milepost.database import Tenant, Tx
 from milepost.errors import INVALID_INPUT, INVALID_USER, Refused
@@ -144,7 +150,7 @@ async def customer_explanation(request: ApiRequest, customer_id: PathId) -> Resp
         found = await load_journal(tx, tenant, customer, page, focus)
         return (found, moment) if found is not None else None
 
-    read = await runner_of(request).read(caller_of(request).tenant, query)
+    read = await runner_of(request).read(await reading_tenant(request), query)
     if read is None:
         raise Refused(INVALID_USER)
     lines, moment = read
@@ -174,7 +180,7 @@ async def customer_rewards(request: ApiRequest, customer_id: PathId) -> Response
     async def query(tx: Tx, tenant: Tenant, _: Moment) -> list[RewardLine] | None:
         return await load_rewards(tx, tenant, customer, page)
 
-    lines = await runner_of(request).read(caller_of(request).tenant, query)
+    lines = await runner_of(request).read(await reading_tenant(request), query)
     if lines is None:
         raise Refused(INVALID_USER)
     return wire.answer([_reward_view(line) for line in lines])
@@ -195,7 +201,7 @@ async def customer_points(request: ApiRequest, customer_id: PathId) -> Response[
     async def query(tx: Tx, tenant: Tenant, _: Moment) -> list[PointsLine] | None:
         return await load_points(tx, tenant, customer)
 
-    lines = await runner_of(request).read(caller_of(request).tenant, query)
+    lines = await runner_of(request).read(await reading_tenant(request), query)
     if lines is None:
         raise Refused(INVALID_USER)
     return wire.answer(

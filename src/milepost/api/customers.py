@@ -9,7 +9,14 @@ from litestar import Response, get, post
 
 from milepost.actions.customers import REGISTRATION, look_up
 from milepost.api import wire
-from milepost.api.routes import ApiRequest, caller_of, coalescer_of, declare, runner_of
+from milepost.api.routes import (
+    ApiRequest,
+    acting_tenant,
+    declare,
+    reading_tenant,
+    runner_of,
+    write,
+)
 from milepost.errors import (
     CUSTOMER_EXISTS,
     CUSTOMER_NOT_FOUND,
@@ -141,12 +148,16 @@ async def register_customer(request: ApiRequest) -> Response[bytes]:
     )
     if isinstance(command, Refusal):
         return wire.refuse(command, request.scope["path"])
-    tenant = caller_of(request).tenant
-    outcome: Registered | Refusal = await coalescer_of(request).submit(
-        REGISTRATION, tenant, command
+    path = request.scope["path"]
+    tenant = await acting_tenant(request)
+    return await write(
+        request, REGISTRATION, tenant, command, lambda outcome: _registered(outcome, path)
     )
+
+
+def _registered(outcome: Registered | Refusal, path: str) -> Response[bytes]:
     if isinstance(outcome, Refusal):
-        return wire.refuse(outcome, request.scope["path"])
+        return wire.refuse(outcome, path)
     warnings = []
     if outcome.combined:
         notice = CUSTOMERS_COMBINED
@@ -187,7 +198,7 @@ async def look_up_customer(request: ApiRequest) -> Response[bytes]:
     if isinstance(lookup, Refusal):
         found = lookup
     else:
-        found = await look_up(runner_of(request), caller_of(request).tenant, lookup)
+        found = await look_up(runner_of(request), await reading_tenant(request), lookup)
     if isinstance(found, Refusal):
         return wire.refuse(found, request.scope["path"])
     return wire.answer_v2(CustomerFound(found, []))

@@ -1,4 +1,4 @@
-"""The outermost layer: a request id on every answer, a bound on requests, and the line in the log.
+"""The outermost layer: a request id on every answer, a bound on requests, kept answers, the line in the log.
 
 Plain ASGI around the application, because a framework's hooks miss its own 404s and cost as much as
 the rest of a small request.
@@ -12,15 +12,17 @@ from typing import Any
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types.asgi_types import HTTPResponseStartEvent
 
 from milepost.api import wire
+from milepost.api.idempotency import IdempotencyKeys, keyed_of
 from milepost.errors import UNAVAILABLE, Refusal
 from milepost.logs import log, request_id
 from milepost.settings import Settings
 
 
-def edge(app: ASGIApp, settings: Settings) -> ASGIApp:
-    """Wrap `app`; what `settings.log_requests` says is logged.
+def edge(app: ASGIApp, keys: IdempotencyKeys, settings: Settings) -> ASGIApp:
+    """Wrap `app`; what `settings.log_requests` says is logged, and `keys` keep what leaves.
 
     A request beyond `settings.requests_in_flight_max` is answered 503 before anything of it is read.
     """
@@ -37,6 +39,7 @@ def edge(app: ASGIApp, settings: Settings) -> ASGIApp:
         header = (b"x-cap-requestid", identity.encode())
         began = time.perf_counter()
         status = 0
+        held: list[HTTPResponseStartEvent] = []
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
@@ -45,15 +48,34 @@ def edge(app: ASGIApp, settings: Settings) -> ASGIApp:
                 message["headers"] = [*message["headers"], header]
             await send(message)
 
+        async def send_kept(message: Message) -> None:
+            """Send an answer that the caller's key keeps, once it is kept."""
+            keyed = keyed_of(scope)
+            if keyed is None:
+                await send_with_id(message)
+            elif message["type"] == "http.response.start":
+                held.append(message)
+            else:
+                begun = held.pop()
+                body = message["body"]  # type: ignore[typeddict-item]
+                instead = await keys.keep(keyed, begun["status"], body)
+                if instead is not None:
+                    await wire.Messages(instead)(scope, receive, send_with_id)
+                    return
+                await send_with_id(begun)
+                await send_with_id(message)
+
         in_flight += 1
         try:
             if in_flight > settings.requests_in_flight_max:
                 busy = wire.refuse(Refusal(UNAVAILABLE), scope["path"])
                 await wire.Messages(busy)(scope, receive, send_with_id)
             else:
-                await app(scope, receive, send_with_id)
+                await app(scope, receive, send_kept)
         finally:
             in_flight -= 1
+            if (keyed := keyed_of(scope)) is not None:
+                keys.end(keyed)
             if log_requests != "none" and (log_requests == "all" or _noteworthy(status)):
                 _log(scope, status, time.perf_counter() - began)
 

@@ -12,12 +12,12 @@ from milepost.api import wire
 from milepost.api.routes import (
     ApiRequest,
     PathId,
-    caller_of,
-    check_scope,
-    coalescer_of,
+    acting_tenant,
     declare,
     under_all_prefixes,
+    write,
 )
+from milepost.database import Tenant
 from milepost.errors import (
     ALREADY_ENROLLED,
     CONNECTED_ORGS_NOT_SET,
@@ -107,7 +107,7 @@ async def enrol(request: ApiRequest, target_group_id: PathId, target_id: PathId)
     target_value = read_target_value(body.targetValue)
     if isinstance(target_value, Refusal):
         return wire.refuse(target_value, request.scope["path"])
-    check_scope(request)
+    tenant = await acting_tenant(request)
     command = Enrol(
         group,
         target,
@@ -118,7 +118,7 @@ async def enrol(request: ApiRequest, target_group_id: PathId, target_id: PathId)
         request_id.get(),
         target_value,
     )
-    return await _submit(request, command)
+    return await _answer(request, tenant, command)
 
 
 @post(
@@ -138,19 +138,22 @@ async def unenrol(
     """Take one customer out of the running cycle and all later ones. Answers the customer's id."""
     group, target = _ids(target_group_id, target_id)
     (body,) = await wire.read_body(request, _unenrol_bodies)
-    check_scope(request)
-    return await _submit(request, Unenrol(group, target, body.customerId, request_id.get()))
+    tenant = await acting_tenant(request)
+    command = Unenrol(group, target, body.customerId, request_id.get())
+    return await _answer(request, tenant, command)
 
 
 def _ids(target_group_id: str, target_id: str) -> tuple[int, int]:
     return wire.integer(target_group_id, "targetGroupId"), wire.integer(target_id, "targetId")
 
 
-async def _submit(request: ApiRequest, command: Enrol | Unenrol) -> Response[bytes]:
-    outcome = await coalescer_of(request).submit(ENROLMENT, caller_of(request).tenant, command)
-    if isinstance(outcome, Refusal):
-        return wire.refuse(outcome, request.scope["path"])
-    return wire.answer(outcome)
+async def _answer(request: ApiRequest, tenant: Tenant, command: Enrol | Unenrol) -> Response[bytes]:
+    path = request.scope["path"]
+
+    def render(outcome: int | Refusal) -> Response[bytes]:
+        return wire.refuse(outcome, path) if isinstance(outcome, Refusal) else wire.answer(outcome)
+
+    return await write(request, ENROLMENT, tenant, command, render)
 
 
 ROUTES = (enrol, unenrol)

@@ -15,7 +15,7 @@ from litestar import Response, get, post
 
 from milepost.actions.events import list_events
 from milepost.actions.expressions import refuse_expression
-from milepost.actions.promotions import DefinePromotion
+from milepost.actions.promotions import Defined, DefinePromotion
 from milepost.api import queries, wire
 from milepost.api.gateway_promotion_bodies import CreatePromotionBody, gateway_draft
 from milepost.api.gateway_promotion_views import (
@@ -27,7 +27,14 @@ from milepost.api.gateway_promotion_views import (
 )
 from milepost.api.promotion_definitions import DEFINE_ERRORS, edit
 from milepost.api.promotion_views import page_view
-from milepost.api.routes import ApiRequest, PathId, caller_of, declare, runner_of
+from milepost.api.routes import (
+    ApiRequest,
+    PathId,
+    caller_of,
+    declare,
+    reading_tenant,
+    runner_of,
+)
 from milepost.errors import (
     ACTION_INVALID,
     END_DATE_MISSING,
@@ -199,9 +206,14 @@ async def _create(request: ApiRequest, program: str, promotion_type: str) -> Res
     if isinstance(draft, Refusal):
         raise Refused(draft.error, draft.detail)
     credential = caller_of(request).credential_id
-    made = await edit(request, DefinePromotion(credential, draft, "ACTIVE", request_id.get()))
-    assert isinstance(made.made, Promotion)
-    return answer_gateway([gateway_view(moment.definitions, made.made, made.now)])
+
+    def render(made: Defined) -> Response[bytes]:
+        assert isinstance(made.made, Promotion)
+        return answer_gateway([gateway_view(moment.definitions, made.made, made.now)])
+
+    return await edit(
+        request, DefinePromotion(credential, draft, "ACTIVE", request_id.get()), render
+    )
 
 
 async def _list(request: ApiRequest) -> Response[bytes]:
@@ -293,7 +305,7 @@ async def _is_event(request: ApiRequest, moment: Moment, name: str) -> bool:
     criteria = (each.criteria for each in moment.definitions.promotions.values())
     if any(each is not None and each.event == name for each in criteria):
         return True
-    defined = await list_events(runner_of(request), caller_of(request).tenant)
+    defined = await list_events(runner_of(request), await reading_tenant(request))
     return any(each.name == name for each in defined)
 
 

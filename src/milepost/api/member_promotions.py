@@ -15,9 +15,9 @@ from milepost.api.routes import (
     ApiRequest,
     PathId,
     caller_of,
-    coalescer_of,
     declare,
     runner_of,
+    write,
 )
 from milepost.database import Tenant, Tx
 from milepost.errors import (
@@ -227,14 +227,23 @@ async def enrol_member(request: ApiRequest) -> Response[bytes]:
     )
     if isinstance(act, Refusal):
         return wire.refuse(act, request.scope["path"])
-    tenant = caller_of(request).tenant
-    outcome: Outcome = await coalescer_of(request).submit(ISSUING, tenant, act)
+    request_key, path = body.requestId, request.scope["path"]
+    return await write(
+        request,
+        ISSUING,
+        caller_of(request).tenant,
+        act,
+        lambda outcome: _enrolled(outcome, request_key, path),
+    )
+
+
+def _enrolled(outcome: Outcome, request_key: str | None, path: str) -> Response[bytes]:
     if isinstance(outcome, CallRefused):
         outcome = outcome.refusal
     if isinstance(outcome, Refusal):
-        return wire.refuse(outcome, request.scope["path"])
+        return wire.refuse(outcome, path)
     enrolled = MemberEnrolled(
-        body.requestId,
+        request_key,
         outcome.customer_id,
         outcome.promotion.program_id,
         outcome.promotion.id,

@@ -10,7 +10,11 @@ import msgspec
 from litestar import MediaType, Response, get
 
 from milepost.api import queries, wire
-from milepost.api.routes import ApiRequest, check_scope, declare, under_all_prefixes
+from milepost.api.routes import (
+    ApiRequest,
+    declare,
+    under_all_prefixes,
+)
 from milepost.api.target_group_views import GroupView, group_view
 from milepost.errors import (
     CONNECTED_ORGS_NOT_SET,
@@ -20,9 +24,10 @@ from milepost.errors import (
     Refused,
 )
 from milepost.rules.calendar import parse_end, parse_start
-from milepost.rules.definitions import TRACKING_TYPES
+from milepost.rules.definitions import TRACKING_TYPES, TargetGroup
 from milepost.rules.listing import STATUSES, GroupFilter, listed_groups
 from milepost.rules.targets import ALL_TARGET_TYPES
+from milepost.runner import Moment
 
 LIMIT_MAX = 1_000
 _OFFSET_MAX = 1_000_000
@@ -78,23 +83,24 @@ async def list_milestones(request: ApiRequest) -> Response[bytes]:
     offset = queries.integer(request, "offset", 0, 0, _OFFSET_MAX)
     with_periods = queries.flag(request, "require-periods")
     user_created_too = queries.flag(request, "includeUserCreatedTargetGroups")
-    check_scope(request)
-    moment = await queries.read_moment(request)
-    definitions, zone = moment.definitions, ZoneInfo(moment.definitions.time_zone)
-    wanted = GroupFilter(
-        statuses=statuses,
-        tracking_types=tracking_types,
-        target_types=target_types,
-        name=request.query_params.get("name", "").strip(),
-        starts_at=_date(request, "start-date", parse_start, zone),
-        ends_at=_date(request, "end-date", parse_end, zone),
-        user_created_too=user_created_too,
-    )
-    groups = listed_groups(definitions.groups.values(), wanted, moment.now)
+    groups: list[tuple[Moment, TargetGroup]] = []
+    for moment in await queries.read_moments(request):
+        definitions, zone = moment.definitions, ZoneInfo(moment.definitions.time_zone)
+        wanted = GroupFilter(
+            statuses=statuses,
+            tracking_types=tracking_types,
+            target_types=target_types,
+            name=request.query_params.get("name", "").strip(),
+            starts_at=_date(request, "start-date", parse_start, zone),
+            ends_at=_date(request, "end-date", parse_end, zone),
+            user_created_too=user_created_too,
+        )
+        found = listed_groups(definitions.groups.values(), wanted, moment.now)
+        groups += [(moment, group) for group in found]
     page = MilestonePage(
         [
-            group_view(group, definitions.org_id, moment.now, with_periods=with_periods)
-            for group in groups[offset * limit : (offset + 1) * limit]
+            group_view(group, moment.definitions.org_id, moment.now, with_periods=with_periods)
+            for moment, group in groups[offset * limit : (offset + 1) * limit]
         ],
         Pagination(limit, offset, len(groups)),
         [],

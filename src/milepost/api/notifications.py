@@ -11,7 +11,13 @@ from litestar import Response, get
 
 from milepost.api import wire
 from milepost.api.customer_records import LIMIT_MAX, page_of, page_query
-from milepost.api.routes import ApiRequest, PathId, caller_of, declare, runner_of
+from milepost.api.routes import (
+    ApiRequest,
+    PathId,
+    declare,
+    reading_tenant,
+    runner_of,
+)
 from milepost.api.target_group_views import View
 from milepost.database import Tenant, Tx
 from milepost.errors import INVALID_INPUT, INVALID_USER, Refused
@@ -66,7 +72,7 @@ async def customer_notifications(request: ApiRequest, customer_id: PathId) -> Re
     async def query(tx: Tx, tenant: Tenant, moment: Moment) -> list[Notification] | None:
         return await _load(tx, tenant, customer, page, moment)
 
-    tenant = caller_of(request).tenant
+    tenant = await reading_tenant(request)
     found = await runner_of(request).read(tenant, query)
     if found is None:
         raise Refused(INVALID_USER)
@@ -101,7 +107,7 @@ async def organisation_notifications(request: ApiRequest) -> Response[bytes]:
             for change in changes
         ]
 
-    tenant = caller_of(request).tenant
+    tenant = await reading_tenant(request)
     found = await runner_of(request).read(tenant, query)
     return wire.answer([envelope(each, tenant.org_id) for each in found])
 

@@ -24,8 +24,12 @@ from milepost.api.authentication import OPERATOR
 from milepost.api.routes import PREFIXES, ApiRequest, declare_public
 from milepost.errors import (
     BAD_REQUEST,
+    CONNECTED_ORGS_NOT_SET,
+    DATA_SCOPE_ALL_UNSUPPORTED,
     FORBIDDEN,
     INVALID_INPUT,
+    KEY_IN_USE,
+    KEY_OF_ANOTHER_REQUEST,
     NOT_FOUND,
     PAYLOAD_TOO_LARGE,
     UNAUTHENTICATED,
@@ -112,8 +116,8 @@ def _operation(
         "operationId": _operation_id(path, handler),
         "tags": [_tag(path)],
         "summary": summary.rstrip("."),
-        "parameters": _parameters(path, opt),
-        "responses": _responses(path, opt, schema_of),
+        "parameters": _parameters(path, method, opt),
+        "responses": _responses(path, method, opt, schema_of),
     }
     if rest.strip():
         operation["description"] = " ".join(rest.split())
@@ -137,7 +141,7 @@ def _operation(
     return operation
 
 
-def _parameters(path: str, opt: dict[str, Any]) -> list[dict[str, Any]]:
+def _parameters(path: str, method: str, opt: dict[str, Any]) -> list[dict[str, Any]]:
     parameters: list[dict[str, Any]] = [
         {"name": name, "in": "path", "required": True, **_path_schema(opt["texts"].get(name))}
         for name in _PARAMETER.findall(path)
@@ -146,20 +150,24 @@ def _parameters(path: str, opt: dict[str, Any]) -> list[dict[str, Any]]:
         {"name": name, "in": "query", "description": text, "schema": {"type": "string"}}
         for name, text in opt["query"].items()
     ]
-    if _prefix(path) not in (None, "/v3"):
-        parameters += [
-            {
-                "name": name,
-                "in": "header",
-                "description": text,
-                "schema": {"type": "string"},
-            }
-            for name, text in (
-                ("DATA-SCOPE", "SELF (default), OTHER or ALL"),
-                ("DATA-SCOPE-ORG", "ids of connected organisations, for OTHER"),
-            )
-        ]
+    headers: dict[str, str] = {}
+    if method == "post" and opt["idempotent"]:
+        headers["Idempotency-Key"] = (
+            "1 to 255 characters: the same request gets the first answer again"
+        )
+    if _reads_scope(path, opt):
+        headers["DATA-SCOPE"] = "SELF (default), OTHER or ALL"
+        headers["DATA-SCOPE-ORG"] = "ids of connected organisations, for OTHER"
+    parameters += [
+        {"name": name, "in": "header", "description": text, "schema": {"type": "string"}}
+        for name, text in headers.items()
+    ]
     return parameters
+
+
+def _reads_scope(path: str, opt: dict[str, Any]) -> bool:
+    """Whether the connected-organisation headers mean something there (contract §4, §8)."""
+    return isinstance(opt["access"], tuple) and not path.startswith("/v3/") and opt["scoped"]
 
 
 def _path_schema(text: str | None) -> dict[str, Any]:
@@ -169,7 +177,9 @@ def _path_schema(text: str | None) -> dict[str, Any]:
     return {"description": text, "schema": {"type": "string"}}
 
 
-def _responses(path: str, opt: dict[str, Any], schema_of: dict[str, Any]) -> dict[str, Any]:
+def _responses(
+    path: str, method: str, opt: dict[str, Any], schema_of: dict[str, Any]
+) -> dict[str, Any]:
     answer = schema_of.get(repr(opt["answer"]), {})
     responses: dict[str, Any] = {
         str(opt["answer_status"]): {
@@ -180,6 +190,10 @@ def _responses(path: str, opt: dict[str, Any], schema_of: dict[str, Any]) -> dic
     errors: list[Error] = [*opt["errors"], *_TRANSPORT]
     if opt["access"] != "public":
         errors += _GUARDED
+    if _reads_scope(path, opt):
+        errors += [DATA_SCOPE_ALL_UNSUPPORTED, CONNECTED_ORGS_NOT_SET]
+    if method == "post" and opt["idempotent"]:
+        errors += [KEY_IN_USE, KEY_OF_ANOTHER_REQUEST]
     if opt["body"] is not None:
         errors += [BAD_REQUEST if wire.is_v2(path) else INVALID_INPUT, PAYLOAD_TOO_LARGE]
     failure = schema_of[repr(wire.V2Failure if wire.is_v2(path) else wire.Envelope[None])]

@@ -12,7 +12,12 @@ from milepost.actions.credentials import CredentialDraft, NewCredential
 from milepost.actions.orgs import CreatedOrg, OrgDraft
 from milepost.api import wire
 from milepost.api.authentication import RESOURCES
-from milepost.api.routes import ApiRequest, PathId, declare_operator, runner_of
+from milepost.api.routes import (
+    ApiRequest,
+    PathId,
+    declare_operator,
+    runner_of,
+)
 from milepost.errors import INVALID_INPUT, Refusal, Refused
 from milepost.store.orgs import Org
 

@@ -15,7 +15,13 @@ from msgspec import UNSET, UnsetType
 from milepost.actions.issuing import ISSUING
 from milepost.api import wire
 from milepost.api.customers import V2Warning
-from milepost.api.routes import ApiRequest, caller_of, coalescer_of, declare
+from milepost.api.routes import (
+    ApiRequest,
+    acting_tenant,
+    declare,
+    write,
+    write_all,
+)
 from milepost.errors import (
     ACTION_UNSUPPORTED,
     BATCH_TOO_LARGE,
@@ -312,12 +318,16 @@ async def issue(request: ApiRequest) -> Response[bytes]:
     act = read_single_call(draft, named, ISSUE, request_id.get())
     if isinstance(act, Refusal):
         return wire.refuse(act, request.scope["path"])
-    tenant = caller_of(request).tenant
-    outcome: Outcome = await coalescer_of(request).submit(ISSUING, tenant, act)
+    path = request.scope["path"]
+    tenant = await acting_tenant(request)
+    return await write(request, ISSUING, tenant, act, lambda outcome: _issued(outcome, path))
+
+
+def _issued(outcome: Outcome, path: str) -> Response[bytes]:
     if isinstance(outcome, CallRefused):
         outcome = outcome.refusal
     if isinstance(outcome, Refusal):
-        return wire.refuse(_unexpected(outcome), request.scope["path"])
+        return wire.refuse(_unexpected(outcome), path)
     if outcome.is_exhausted:
         return wire.answer_v2(Issued([_exhausted()], [], []))
     assert outcome.issual_id is not None
@@ -350,8 +360,11 @@ async def _bulk(
     acts = read_call(draft, actions, request_id.get(), customers_max)
     if isinstance(acts, Refusal):
         return _answer([_failed(acts)])
-    tenant = caller_of(request).tenant
-    outcomes: Sequence[Outcome] = await coalescer_of(request).submit_all(ISSUING, tenant, acts)
+    tenant = await acting_tenant(request)
+    return await write_all(request, ISSUING, tenant, acts, lambda outcomes: _acted(acts, outcomes))
+
+
+def _acted(acts: Sequence[Act], outcomes: Sequence[Outcome]) -> Response[bytes]:
     if all(isinstance(each, Refusal) and each.error is UNAVAILABLE for each in outcomes):
         raise Refused(UNAVAILABLE)
     first = outcomes[0]

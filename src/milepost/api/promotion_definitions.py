@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 from litestar import Response, get, post, put
 
@@ -16,7 +18,14 @@ from milepost.actions.promotions import (
 from milepost.api import queries, wire
 from milepost.api.promotion_bodies import PromotionBody, promotion_draft
 from milepost.api.promotion_views import PromotionView, promotion_view
-from milepost.api.routes import ApiRequest, PathId, caller_of, coalescer_of, declare
+from milepost.api.routes import (
+    ApiRequest,
+    PathId,
+    acting_tenant,
+    caller_of,
+    declare,
+    write,
+)
 from milepost.errors import (
     INVALID_INPUT,
     INVALID_PROGRAM_ID,
@@ -71,11 +80,13 @@ async def create_program(request: ApiRequest) -> Response[bytes]:
     """Make a program, which promotions belong to."""
     body = await wire.read_body(request, _program_body)
     credential = caller_of(request).credential_id
-    made = await edit(
-        request, DefineProgram(credential, body.name, body.programId, request_id.get())
-    )
-    assert isinstance(made.made, Program)
-    return wire.answer(_program_view(made.made), status=201)
+
+    def render(made: Defined) -> Response[bytes]:
+        assert isinstance(made.made, Program)
+        return wire.answer(_program_view(made.made), status=201)
+
+    command = DefineProgram(credential, body.name, body.programId, request_id.get())
+    return await edit(request, command, render)
 
 
 @get(
@@ -103,10 +114,8 @@ async def create_promotion(request: ApiRequest) -> Response[bytes]:
     """Make a promotion."""
     body = await wire.read_body(request, _promotion_body)
     credential = caller_of(request).credential_id
-    made = await edit(
-        request, DefinePromotion(credential, promotion_draft(body), "ACTIVE", request_id.get())
-    )
-    return wire.answer(_view_of(made), status=201)
+    command = DefinePromotion(credential, promotion_draft(body), "ACTIVE", request_id.get())
+    return await edit(request, command, lambda made: wire.answer(_view_of(made), status=201))
 
 
 @put(
@@ -127,10 +136,8 @@ async def change_promotion(request: ApiRequest, promotion_id: PathId) -> Respons
     number = wire.integer(promotion_id, "promotionId")
     body = await wire.read_body(request, _promotion_body)
     credential = caller_of(request).credential_id
-    made = await edit(
-        request, EditPromotion(credential, number, promotion_draft(body), request_id.get())
-    )
-    return wire.answer(_view_of(made))
+    command = EditPromotion(credential, number, promotion_draft(body), request_id.get())
+    return await edit(request, command, lambda made: wire.answer(_view_of(made)))
 
 
 @get(
@@ -173,15 +180,18 @@ async def read_promotion(request: ApiRequest, promotion_id: PathId) -> Response[
     return wire.answer(promotion_view(promotion, moment.now))
 
 
-async def edit(request: ApiRequest, command: Command) -> Defined:
-    """What an edit made; raises its refusal."""
-    tenant = caller_of(request).tenant
-    outcome: Defined | Refusal = await coalescer_of(request).submit(
-        PROMOTION_EDITS, tenant, command
-    )
-    if isinstance(outcome, Refusal):
-        raise Refused(outcome.error, outcome.detail)
-    return outcome
+async def edit(
+    request: ApiRequest, command: Command, render: Callable[[Defined], Response[bytes]]
+) -> Response[bytes]:
+    """Answer what `render` makes of an edit; raises what it was refused for."""
+
+    def render_outcome(outcome: Defined | Refusal) -> Response[bytes]:
+        if isinstance(outcome, Refusal):
+            raise Refused(outcome.error, outcome.detail)
+        return render(outcome)
+
+    tenant = await acting_tenant(request)
+    return await write(request, PROMOTION_EDITS, tenant, command, render_outcome)
 
 
 def _view_of(made: Defined) -> PromotionView:

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from milepost.api import wire
-from milepost.api.routes import ApiRequest, caller_of, runner_of
+from milepost.api.routes import (
+    ApiRequest,
+    read_each,
+    reading_tenant,
+    runner_of,
+)
 from milepost.database import Tenant, Tx
 from milepost.errors import INVALID_INPUT, Refused
 from milepost.runner import Moment
@@ -49,8 +54,13 @@ def optional_integer(request: ApiRequest, name: str) -> int | None:
 
 
 async def read_moment(request: ApiRequest) -> Moment:
-    """The caller's newest definitions and the instant by its organisation's clock."""
-    return await runner_of(request).read(caller_of(request).tenant, _moment)
+    """The newest definitions of the one organisation that is read, and the instant by its clock."""
+    return await runner_of(request).read(await reading_tenant(request), _moment)
+
+
+async def read_moments(request: ApiRequest) -> list[Moment]:
+    """The same of each organisation that is read, the parent first."""
+    return [moment for _, moment in await read_each(request, _moment)]
 
 
 async def _moment(tx: Tx, tenant: Tenant, moment: Moment) -> Moment:

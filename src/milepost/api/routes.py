@@ -1,21 +1,36 @@
 """How a route declares itself: who may call it, what its body is, which errors it may answer.
 
 `authentication.authorize` reads the access; `openapi.py` reads the rest. The four prefixes of the
-target APIs are here too, and the scope headers that three of them read.
+target APIs are here too; for whom a request acts or reads; and how its commands are written.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
 
-from litestar import Request
+from litestar import Request, Response
 from litestar.params import FromPath
 
 from milepost.api.authentication import OPERATOR, Caller, Permission
+from milepost.api.idempotency import SCOPE_HEADERS, IdempotencyKeys, Render, keyed_of
 from milepost.coalescer import Coalescer
-from milepost.errors import Error, Refused
-from milepost.rules.scope import refuse_scope
-from milepost.runner import Runner
+from milepost.database import Tenant, Tx
+from milepost.errors import UNAVAILABLE, Error, Refusal, Refused
+from milepost.rules.scope import (
+    OWN,
+    Hierarchy,
+    Scope,
+    read_org,
+    read_orgs,
+    read_scope,
+    written_org,
+)
+from milepost.runner import KEY_TAKEN, Action, Moment, Runner
+from milepost.store.orgs import load_hierarchy
+
+C = TypeVar("C")
+T = TypeVar("T")
 
 PREFIXES = ("", "/v3", "/v3.1", "/api_gateway/intouch-api-v3/v3.1")
 """All serve the same; all but /v3 read the connected-org headers (contract §4)."""
@@ -42,15 +57,19 @@ def declare(
     query: dict[str, str] | None = None,
     texts: dict[str, str] | None = None,
     failure: Any = None,
+    scoped: bool = True,
 ) -> dict[str, Any]:
     """The `opt` of a route for callers of an organisation with `permission` on `resource`.
 
     `body` and `answer` are msgspec types (or unions of lists of them), `query` maps each query
     parameter to its description, and `texts` each part of the path that is no integer. `failure` is the
-    msgspec type of a business refusal where it is not that of the path's family.
+    msgspec type of a business refusal where it is not that of the path's family. `scoped` false: the route
+    knows no other organisation than the caller's, and so do those below /v3.
     """
     return {
         "access": (resource, permission),
+        "idempotent": permission == "WRITE",
+        "scoped": scoped,
         "body": body,
         "answer": answer,
         "answer_status": status,
@@ -89,16 +108,99 @@ def runner_of(request: ApiRequest) -> Runner:
     return runner
 
 
-def check_scope(request: ApiRequest) -> None:
-    """Raise 310141 or 310144 for scope headers that ask for more than the caller itself."""
+async def acting_tenant(request: ApiRequest) -> Tenant:
+    """The organisation that a write acts for, by the scope headers; raises 310141 or 310144."""
+    scope = _scope_of(request)
+    if scope is OWN:
+        return caller_of(request).tenant
+    found = written_org(scope, await _hierarchy(request))
+    return _tenants(request, (found,) if isinstance(found, int) else found)[0]
+
+
+async def reading_tenant(request: ApiRequest) -> Tenant:
+    """The one organisation that a read reaches; raises 310141 or 310144 where it would be several."""
+    scope = _scope_of(request)
+    if scope is OWN:
+        return caller_of(request).tenant
+    found = read_org(scope, await _hierarchy(request))
+    return _tenants(request, (found,) if isinstance(found, int) else found)[0]
+
+
+async def read_each(
+    request: ApiRequest, query: Callable[[Tx, Tenant, Moment], Awaitable[T]]
+) -> list[tuple[Tenant, T]]:
+    """What `query` finds in each organisation that a read reaches, the parent first; raises 310144."""
+    scope, runner = _scope_of(request), runner_of(request)
+    tenants = [caller_of(request).tenant]
+    if scope is not OWN:
+        tenants = _tenants(request, read_orgs(scope, await _hierarchy(request)))
+    return [(tenant, await runner.read(tenant, query)) for tenant in tenants]
+
+
+async def write(
+    request: ApiRequest,
+    action: Action[C],
+    tenant: Tenant,
+    command: C,
+    render: Callable[[Any], Response[bytes]],
+) -> Response[bytes]:
+    """Do one command, and answer with what `render` makes of its outcome; see `write_all`."""
+    return await write_all(
+        request, action, tenant, (command,), lambda outcomes: render(outcomes[0])
+    )
+
+
+async def write_all(
+    request: ApiRequest,
+    action: Action[C],
+    tenant: Tenant,
+    commands: Sequence[C],
+    render: Render,
+) -> Response[bytes]:
+    """Do the commands of a request, and answer with what `render` makes of their outcomes.
+
+    `render` is pure and may raise `Refused`. Under an Idempotency-Key the commands are done in one
+    transaction, which also keeps the answer; a route has one such write.
+    """
+    keyed = keyed_of(request.scope)
+    call = keyed.call(render) if keyed is not None else None
+    outcomes = await coalescer_of(request).submit_all(action, tenant, commands, call)
+    if keyed is not None and commands and outcomes[0] is KEY_TAKEN:
+        keys: IdempotencyKeys = request.app.state.services.keys
+        first = await keys.first_answer(keyed)
+        if first is None:  # it has been swept away in between
+            raise Refused(UNAVAILABLE)
+        return first
+    return render(outcomes)
+
+
+def _scope_of(request: ApiRequest) -> Scope:
+    """What the scope headers ask for; the routes below /v3 do not read them (contract §4)."""
     if request.scope["path"].startswith("/v3/"):
-        return
-    scopes, orgs = [], []
+        return OWN
+    scopes: list[str] = []
+    orgs: list[str] = []
     for name, value in request.scope["headers"]:
-        if name == b"data-scope":
-            scopes.append(value.decode("latin-1"))
-        elif name in (b"data-scope-org", b"data-scope-orgs", b"connected-orgs"):
-            orgs.append(value.decode("latin-1"))
-    refusal = refuse_scope(", ".join(scopes), orgs)
-    if refusal is not None:
-        raise Refused(refusal.error, refusal.detail)
+        if name in SCOPE_HEADERS:
+            (scopes if name == b"data-scope" else orgs).append(value.decode("latin-1"))
+    if not scopes:
+        return OWN
+    scope = read_scope(scopes, orgs)
+    if isinstance(scope, Refusal):
+        raise Refused(scope.error, scope.detail)
+    return scope
+
+
+async def _hierarchy(request: ApiRequest) -> Hierarchy:
+    """The caller's place among connected organisations, as it is now."""
+    tenant = caller_of(request).tenant
+    connected = await runner_of(request).operate(lambda tx: load_hierarchy(tx, tenant.root_org_id))
+    children = tuple(each.org_id for each in connected if each.org_id != tenant.root_org_id)
+    return Hierarchy(tenant.org_id, tenant.root_org_id, children)
+
+
+def _tenants(request: ApiRequest, found: tuple[int, ...] | Refusal) -> list[Tenant]:
+    if isinstance(found, Refusal):
+        raise Refused(found.error, found.detail)
+    root_org_id = caller_of(request).tenant.root_org_id
+    return [Tenant(org_id, root_org_id) for org_id in found]

@@ -9,7 +9,12 @@ from litestar import Response, get, put
 
 from milepost.actions.sandbox_clock import read_clock, set_clock
 from milepost.api import wire
-from milepost.api.routes import ApiRequest, caller_of, declare, runner_of
+from milepost.api.routes import (
+    ApiRequest,
+    caller_of,
+    declare,
+    runner_of,
+)
 from milepost.errors import INVALID_INPUT, Refusal
 from milepost.rules.calendar import parse_instant
 
@@ -31,7 +36,7 @@ _clock_body = msgspec.json.Decoder(ClockBody)
 
 @get(
     "/milepost/v1/clock",
-    opt=declare("Organization", answer=wire.Envelope[Clock], errors=(INVALID_INPUT,)),
+    opt=declare("Organization", answer=wire.Envelope[Clock], errors=(INVALID_INPUT,), scoped=False),
 )
 async def get_clock(request: ApiRequest) -> Response[bytes]:
     """Read the clock of a sandbox organisation; a child shares its parent's."""
@@ -46,6 +51,7 @@ async def get_clock(request: ApiRequest) -> Response[bytes]:
         body=ClockBody,
         answer=wire.Envelope[Clock],
         errors=(INVALID_INPUT,),
+        scoped=False,
     ),
 )
 async def put_clock(request: ApiRequest) -> Response[bytes]:

@@ -13,10 +13,13 @@ from milepost.api import wire
 from milepost.api.routes import (
     ApiRequest,
     PathId,
+    acting_tenant,
     caller_of,
     coalescer_of,
     declare,
+    reading_tenant,
     runner_of,
+    write,
 )
 from milepost.api.target_group_bodies import GroupBody, group_draft
 from milepost.api.target_groups import OF_GROUPS
@@ -157,10 +160,14 @@ async def create_simulation(request: ApiRequest) -> Response[bytes]:
         body.targetGroupId,
         group_draft(body.targetGroup) if body.targetGroup is not None else None,
     )
-    queued = await coalescer_of(request).submit(SIMULATIONS, caller.tenant, command)
-    if isinstance(queued, Refusal):
-        return wire.refuse(queued, request.scope["path"])
-    return wire.answer(_queued_view(queued), status=202)
+    path = request.scope["path"]
+
+    def render(queued: Queued | Refusal) -> Response[bytes]:
+        if isinstance(queued, Refusal):
+            return wire.refuse(queued, path)
+        return wire.answer(_queued_view(queued), status=202)
+
+    return await write(request, SIMULATIONS, await acting_tenant(request), command, render)
 
 
 @get(
@@ -173,7 +180,7 @@ async def list_simulations(request: ApiRequest) -> Response[bytes]:
     async def read(tx: Tx, tenant: Tenant, _: Moment) -> list[Simulation]:
         return await load_simulations(tx, tenant)
 
-    found = await runner_of(request).read(caller_of(request).tenant, read)
+    found = await runner_of(request).read(await reading_tenant(request), read)
     return wire.answer([_view(simulation) for simulation in found])
 
 
@@ -190,7 +197,7 @@ async def read_simulation(request: ApiRequest, simulation_id: PathId) -> Respons
     ) -> tuple[Simulation, TargetGroup, Tally | None] | None:
         return await load_simulation(tx, tenant, wanted)
 
-    found = await runner_of(request).read(caller_of(request).tenant, read)
+    found = await runner_of(request).read(await reading_tenant(request), read)
     if found is None:
         return wire.refuse(unknown(wanted), request.scope["path"])
     simulation, group, tally = found
@@ -209,7 +216,7 @@ async def cancel_simulation(request: ApiRequest, simulation_id: PathId) -> Respo
     """Cancel a simulation that waits or runs; of one that is finished, the result goes."""
     wanted = wire.integer(simulation_id, "simulationId")
     outcome = await coalescer_of(request).submit(
-        SIMULATIONS, caller_of(request).tenant, Cancel(wanted)
+        SIMULATIONS, await acting_tenant(request), Cancel(wanted)
     )
     if isinstance(outcome, Refusal):
         return wire.refuse(outcome, request.scope["path"])

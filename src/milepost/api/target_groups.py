@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Callable
 
 import msgspec
 from litestar import Response, delete, get, post, put
@@ -25,15 +25,14 @@ from milepost.api import queries, wire
 from milepost.api.routes import (
     ApiRequest,
     PathId,
+    acting_tenant,
     caller_of,
-    check_scope,
-    coalescer_of,
     declare,
     under_all_prefixes,
+    write,
 )
 from milepost.api.target_group_bodies import (
     GroupBody,
-    NameBody,
     OneTargetBody,
     PeriodBodies,
     TargetBodies,
@@ -52,13 +51,13 @@ from milepost.api.target_group_views import (
     target_view,
     unified_view,
 )
+from milepost.database import Tenant
 from milepost.errors import (
     CONNECTED_ORGS_NOT_SET,
     DATA_SCOPE_ALL_UNSUPPORTED,
     EXTENDED_FIELD_INFO_MISSING,
     INVALID_ENTITY_AND_TYPE,
     INVALID_INPUT,
-    INVALID_NAME_TYPE,
     LEADERBOARD_NOT_ENABLED,
     LEADERBOARD_WINDOW_UNSUPPORTED,
     TARGET_GROUP_NAME_TAKEN,
@@ -71,7 +70,7 @@ from milepost.errors import (
 )
 from milepost.rules.definitions import TargetGroup
 from milepost.rules.listing import GroupFilter, listed_groups
-from milepost.rules.names import name_is_free
+from milepost.runner import Moment
 
 _RESOURCE = "Target Loyalty"
 _ALWAYS = (INVALID_INPUT, DATA_SCOPE_ALL_UNSUPPORTED, CONNECTED_ORGS_NOT_SET)
@@ -98,13 +97,10 @@ _GROUP_QUERY = {
 }
 
 _group_body = msgspec.json.Decoder(GroupBody)
-_name_body = msgspec.json.Decoder(NameBody)
 _period_bodies = msgspec.json.Decoder(PeriodBodies)
 _target_bodies = msgspec.json.Decoder(TargetBodies)
 _one_target_body = msgspec.json.Decoder(OneTargetBody)
 _unified_body = msgspec.json.Decoder(UnifiedTargetsBody)
-
-T = TypeVar("T")
 
 
 @post(
@@ -124,9 +120,14 @@ async def create_target_group(request: ApiRequest) -> Response[bytes]:
 
     Periods that are not sent are generated; a group without frequency gets them by a later call.
     """
-    body = await _read(request, _group_body)
-    edited = await _submit(request, DefineGroup(_credential(request), group_draft(body)))
-    return wire.answer(_edited_view(request, edited), status=201)
+    body = await wire.read_body(request, _group_body)
+    tenant = await acting_tenant(request)
+    return await _edit(
+        request,
+        tenant,
+        DefineGroup(_credential(request), group_draft(body)),
+        lambda edited: wire.answer(_edited_view(edited, tenant.org_id), status=201),
+    )
 
 
 @get(
@@ -137,17 +138,17 @@ async def create_target_group(request: ApiRequest) -> Response[bytes]:
 )
 async def list_target_groups(request: ApiRequest) -> Response[bytes]:
     """Every target group, newest first."""
-    check_scope(request)
     wanted = GroupFilter(
         only_active=queries.flag(request, "includeOnlyActive"),
         user_created_too=queries.flag(request, "includeUserCreatedTargetGroups"),
     )
     with_periods = queries.flag(request, "includePeriods")
-    moment = await queries.read_moment(request)
-    groups = listed_groups(moment.definitions.groups.values(), wanted, moment.now)
-    org_id = moment.definitions.org_id
     return wire.answer(
-        [group_view(group, org_id, moment.now, with_periods=with_periods) for group in groups]
+        [
+            group_view(group, moment.definitions.org_id, moment.now, with_periods=with_periods)
+            for moment in await queries.read_moments(request)
+            for group in listed_groups(moment.definitions.groups.values(), wanted, moment.now)
+        ]
     )
 
 
@@ -160,10 +161,8 @@ async def read_target_group(request: ApiRequest, target_group_id: PathId) -> Res
     group_id = wire.integer(target_group_id, "targetGroupId")
     with_periods = queries.flag(request, "includePeriods")
     only_active = queries.flag(request, "includeOnlyActive")
-    check_scope(request)
-    moment = await queries.read_moment(request)
-    group = moment.definitions.groups.get(group_id)
-    if group is None or (only_active and not group.active):
+    moment, group = await _find_group(request, group_id)
+    if only_active and not group.active:
         raise Refused(TARGET_GROUP_NOT_FOUND)
     org_id = moment.definitions.org_id
     return wire.answer(group_view(group, org_id, moment.now, with_periods=with_periods))
@@ -185,9 +184,14 @@ async def edit_target_group(request: ApiRequest, target_group_id: PathId) -> Res
     Edits apply to what arrives later: what is achieved stays achieved.
     """
     group_id = wire.integer(target_group_id, "targetGroupId")
-    body = await _read(request, _group_body)
-    command = EditGroup(_credential(request), group_id, group_draft(body))
-    return wire.answer(_edited_view(request, await _submit(request, command)))
+    body = await wire.read_body(request, _group_body)
+    tenant = await acting_tenant(request)
+    return await _edit(
+        request,
+        tenant,
+        EditGroup(_credential(request), group_id, group_draft(body)),
+        lambda edited: wire.answer(_edited_view(edited, tenant.org_id)),
+    )
 
 
 @delete(
@@ -198,9 +202,8 @@ async def edit_target_group(request: ApiRequest, target_group_id: PathId) -> Res
 async def delete_target_group(request: ApiRequest, target_group_id: PathId) -> Response[bytes]:
     """Delete a target group. Rewards that were granted stay; its names become free."""
     group_id = wire.integer(target_group_id, "targetGroupId")
-    check_scope(request)
-    await _submit(request, DeleteGroup(_credential(request), group_id))
-    return wire.answer(True)
+    tenant, command = await acting_tenant(request), DeleteGroup(_credential(request), group_id)
+    return await _edit(request, tenant, command, lambda _: wire.answer(True))
 
 
 @get(
@@ -210,9 +213,7 @@ async def delete_target_group(request: ApiRequest, target_group_id: PathId) -> R
 async def list_target_periods(request: ApiRequest, target_group_id: PathId) -> Response[bytes]:
     """The periods of a target group, in order of their start."""
     group_id = wire.integer(target_group_id, "targetGroupId")
-    check_scope(request)
-    moment = await queries.read_moment(request)
-    group = _found(moment.definitions.groups.get(group_id))
+    moment, group = await _find_group(request, group_id)
     return wire.answer([period_view(group, period, moment.now) for period in group.periods])
 
 
@@ -230,16 +231,20 @@ async def list_target_periods(request: ApiRequest, target_group_id: PathId) -> R
 async def create_target_periods(request: ApiRequest, target_group_id: PathId) -> Response[bytes]:
     """Add periods to a target group. Answers those added, in order of their start."""
     group_id = wire.integer(target_group_id, "targetGroupId")
-    drafts = period_drafts(await _read(request, _period_bodies))
-    edited = await _submit(request, AddPeriods(_credential(request), group_id, drafts))
-    before, after = _both(edited)
-    return wire.answer(
-        [
-            period_view(after, period, edited.now)
-            for period in after.periods
-            if period.id not in before.periods_by_id
-        ]
-    )
+    drafts = period_drafts(await wire.read_body(request, _period_bodies))
+
+    def render(edited: Edited) -> Response[bytes]:
+        before, after = _both(edited)
+        return wire.answer(
+            [
+                period_view(after, period, edited.now)
+                for period in after.periods
+                if period.id not in before.periods_by_id
+            ]
+        )
+
+    command = AddPeriods(_credential(request), group_id, drafts)
+    return await _edit(request, await acting_tenant(request), command, render)
 
 
 @put(
@@ -258,18 +263,22 @@ async def edit_target_periods(request: ApiRequest, target_group_id: PathId) -> R
     Of a running period only the end may move, of an ended one neither bound.
     """
     group_id = wire.integer(target_group_id, "targetGroupId")
-    drafts = period_drafts(await _read(request, _period_bodies))
-    edited = await _submit(request, EditPeriods(_credential(request), group_id, drafts))
-    _, after = _both(edited)
+    drafts = period_drafts(await wire.read_body(request, _period_bodies))
     ids = {draft.id for draft in drafts}
     names = {draft.ref_code for draft in drafts if draft.id is None}
-    return wire.answer(
-        [
-            period_view(after, period, edited.now)
-            for period in after.periods
-            if period.id in ids or period.ref_code in names
-        ]
-    )
+
+    def render(edited: Edited) -> Response[bytes]:
+        _, after = _both(edited)
+        return wire.answer(
+            [
+                period_view(after, period, edited.now)
+                for period in after.periods
+                if period.id in ids or period.ref_code in names
+            ]
+        )
+
+    command = EditPeriods(_credential(request), group_id, drafts)
+    return await _edit(request, await acting_tenant(request), command, render)
 
 
 @get(
@@ -279,9 +288,7 @@ async def edit_target_periods(request: ApiRequest, target_group_id: PathId) -> R
 async def list_targets(request: ApiRequest, target_group_id: PathId) -> Response[bytes]:
     """The targets of a target group, deactivated ones too."""
     group_id = wire.integer(target_group_id, "targetGroupId")
-    check_scope(request)
-    moment = await queries.read_moment(request)
-    group = _found(moment.definitions.groups.get(group_id))
+    _, group = await _find_group(request, group_id)
     return wire.answer([target_view(group, target) for target in group.targets])
 
 
@@ -299,16 +306,20 @@ async def list_targets(request: ApiRequest, target_group_id: PathId) -> Response
 async def create_targets(request: ApiRequest, target_group_id: PathId) -> Response[bytes]:
     """Add targets to a target group that has its periods. Answers those added."""
     group_id = wire.integer(target_group_id, "targetGroupId")
-    drafts = target_drafts(await _read(request, _target_bodies))
-    edited = await _submit(request, AddTargets(_credential(request), group_id, drafts))
-    before, after = _both(edited)
-    return wire.answer(
-        [
-            target_view(after, target)
-            for target in after.targets
-            if target.id not in before.targets_by_id
-        ]
-    )
+    drafts = target_drafts(await wire.read_body(request, _target_bodies))
+
+    def render(edited: Edited) -> Response[bytes]:
+        before, after = _both(edited)
+        return wire.answer(
+            [
+                target_view(after, target)
+                for target in after.targets
+                if target.id not in before.targets_by_id
+            ]
+        )
+
+    command = AddTargets(_credential(request), group_id, drafts)
+    return await _edit(request, await acting_tenant(request), command, render)
 
 
 @put(
@@ -326,12 +337,16 @@ async def edit_target(
 ) -> Response[bytes]:
     """Change one target; what is left out stays. An array of one is answered with an array of one."""
     group, target = _ids(target_group_id, target_id)
-    body = await _read(request, _one_target_body)
+    body = await wire.read_body(request, _one_target_body)
     (draft,) = target_drafts(body)
-    edited = await _submit(request, EditTarget(_credential(request), group, target, draft))
-    _, after = _both(edited)
-    view = target_view(after, after.targets_by_id[target])
-    return wire.answer([view] if isinstance(body, list) else view)
+
+    def render(edited: Edited) -> Response[bytes]:
+        _, after = _both(edited)
+        view = target_view(after, after.targets_by_id[target])
+        return wire.answer([view] if isinstance(body, list) else view)
+
+    command = EditTarget(_credential(request), group, target, draft)
+    return await _edit(request, await acting_tenant(request), command, render)
 
 
 @delete(
@@ -346,14 +361,14 @@ async def deactivate_target(
 ) -> Response[bytes]:
     """Deactivate one target: nobody enrols in it and nothing counts, until it is active again."""
     group, target = _ids(target_group_id, target_id)
-    check_scope(request)
-    await _submit(request, DeactivateTarget(_credential(request), group, target))
-    return wire.answer(True)
+    tenant = await acting_tenant(request)
+    command = DeactivateTarget(_credential(request), group, target)
+    return await _edit(request, tenant, command, lambda _: wire.answer(True))
 
 
 async def _edit_unified_targets(request: ApiRequest, target_group_id: str) -> Response[bytes]:
     group_id = wire.integer(target_group_id, "targetGroupId")
-    body = await _read(request, _unified_body)
+    body = await wire.read_body(request, _unified_body)
     unified, stopped = body.unified_target_expression, body.deactivate_target_ids or []
     command = EditUnified(
         _credential(request),
@@ -362,19 +377,23 @@ async def _edit_unified_targets(request: ApiRequest, target_group_id: str) -> Re
         target_drafts(body.targets or ()),
         tuple(stopped),
     )
-    before, after = _both(await _submit(request, command))
     named = {draft.id for draft in command.drafts}
-    return wire.answer(
-        UnifiedTargetsView(
-            unified_target_expression=unified_view(after.unified_target_expression or {}),
-            targets=[
-                target_view(after, target)
-                for target in after.targets
-                if target.id in named or target.id not in before.targets_by_id
-            ],
-            deactivate_target_ids=stopped,
+
+    def render(edited: Edited) -> Response[bytes]:
+        before, after = _both(edited)
+        return wire.answer(
+            UnifiedTargetsView(
+                unified_target_expression=unified_view(after.unified_target_expression or {}),
+                targets=[
+                    target_view(after, target)
+                    for target in after.targets
+                    if target.id in named or target.id not in before.targets_by_id
+                ],
+                deactivate_target_ids=stopped,
+            )
         )
-    )
+
+    return await _edit(request, await acting_tenant(request), command, render)
 
 
 _edit_unified = declare(
@@ -402,46 +421,32 @@ async def post_unified_targets(request: ApiRequest, target_group_id: PathId) -> 
     return await _edit_unified_targets(request, target_group_id)
 
 
-@post(
-    under_all_prefixes("/targetGroups/isValidName"),
-    status_code=200,
-    opt=declare(
-        _RESOURCE,
-        body=NameBody,
-        answer=wire.Envelope[bool],
-        errors=(*_ALWAYS, INVALID_NAME_TYPE),
-    ),
-)
-async def is_valid_name(request: ApiRequest) -> Response[bytes]:
-    """Whether a new definition may have the name: true = free. The case of letters does not matter."""
-    body = await _read(request, _name_body)
-    moment = await queries.read_moment(request)
-    free = name_is_free(moment.definitions, body.type, body.value)
-    if isinstance(free, Refusal):
-        raise Refused(free.error, free.detail)
-    return wire.answer(free)
+async def _edit(
+    request: ApiRequest,
+    tenant: Tenant,
+    command: Command,
+    render: Callable[[Edited], Response[bytes]],
+) -> Response[bytes]:
+    """Answer what `render` makes of an edit; raises what it was refused for."""
+
+    def render_outcome(outcome: Edited | Refusal) -> Response[bytes]:
+        if isinstance(outcome, Refusal):
+            raise Refused(outcome.error, outcome.detail)
+        return render(outcome)
+
+    return await write(request, DEFINITION_EDITS, tenant, command, render_outcome)
 
 
-async def _read(request: ApiRequest, decoder: msgspec.json.Decoder[T]) -> T:
-    """The body, then the scope headers: that is the order of their errors (contract §4)."""
-    body = await wire.read_body(request, decoder)
-    check_scope(request)
-    return body
+async def _find_group(request: ApiRequest, group_id: int) -> tuple[Moment, TargetGroup]:
+    """The group, in the first organisation that has it of those that are read, and its moment."""
+    for moment in await queries.read_moments(request):
+        if (group := moment.definitions.groups.get(group_id)) is not None:
+            return moment, group
+    raise Refused(TARGET_GROUP_NOT_FOUND)
 
 
-async def _submit(request: ApiRequest, command: Command) -> Edited:
-    """The outcome of an edit; raises what it was refused for."""
-    outcome = await coalescer_of(request).submit(
-        DEFINITION_EDITS, caller_of(request).tenant, command
-    )
-    if isinstance(outcome, Refusal):
-        raise Refused(outcome.error, outcome.detail)
-    edited: Edited = outcome
-    return edited
-
-
-def _edited_view(request: ApiRequest, edited: Edited) -> GroupView:
-    return group_view(_found(edited.after), caller_of(request).tenant.org_id, edited.now)
+def _edited_view(edited: Edited, org_id: int) -> GroupView:
+    return group_view(_found(edited.after), org_id, edited.now)
 
 
 def _both(edited: Edited) -> tuple[TargetGroup, TargetGroup]:
@@ -477,5 +482,4 @@ ROUTES = (
     deactivate_target,
     edit_unified_targets,
     post_unified_targets,
-    is_valid_name,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any
@@ -16,7 +16,13 @@ from milepost.api import wire
 from milepost.api.activity_bodies import ELEMENTS_MAX, read_elements
 from milepost.api.activity_results import Outcome, record
 from milepost.api.customers import V2Warning
-from milepost.api.routes import ApiRequest, caller_of, coalescer_of, declare, runner_of
+from milepost.api.idempotency import keyed_of
+from milepost.api.routes import (
+    ApiRequest,
+    acting_tenant,
+    declare,
+    runner_of,
+)
 from milepost.api.target_group_views import written_value
 from milepost.api.transaction_bodies import (
     BulkTransactionBody,
@@ -190,13 +196,20 @@ async def add_transaction(request: ApiRequest) -> Response[bytes]:
         query.get("identifierValue"),
         query.get("accountId"),
     )
-    (done,) = await _record(request, [sent_bill(body, named)])
-    if isinstance(done, Refusal):
-        return wire.refuse(done, request.scope["path"])
+    raw, path = _wants_raw(request), request.scope["path"]
+
+    def render(done: Sequence[_Done | Refusal]) -> Response[bytes]:
+        (only,) = done
+        return wire.refuse(only, path) if isinstance(only, Refusal) else _created(only, raw=raw)
+
+    return await _record(request, [sent_bill(body, named)], render)
+
+
+def _created(done: _Done, *, raw: bool) -> Response[bytes]:
     created = TransactionCreated(
         done.created_id, [], [], _points(done), [], CustomerInfo(*done.name)
     )
-    if _wants_raw(request):
+    if raw:
         created.rawSideEffects = _targets(done)
     return wire.answer_v2(created)
 
@@ -216,11 +229,14 @@ async def add_transaction(request: ApiRequest) -> Response[bytes]:
 async def add_transactions(request: ApiRequest) -> Response[bytes]:
     """Record up to 1,000 bills and returns, each by itself and in order."""
     decoded = [decode_bulk(element) for element in await read_elements(request)]
-    done = await _record(request, [sent for _, sent in decoded])
     raw = _wants_raw(request)
-    items = [_item(body, each, raw=raw) for (body, _), each in zip(decoded, done, strict=True)]
-    failures = sum(1 for item in items if item.errors)
-    return wire.answer_v2(BulkTransactions(items, len(items), failures))
+
+    def render(done: Sequence[_Done | Refusal]) -> Response[bytes]:
+        items = [_item(body, each, raw=raw) for (body, _), each in zip(decoded, done, strict=True)]
+        failures = sum(1 for item in items if item.errors)
+        return wire.answer_v2(BulkTransactions(items, len(items), failures))
+
+    return await _record(request, [sent for _, sent in decoded], render)
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,35 +250,51 @@ class _Done:
     name: tuple[str, str] = ("", "")
 
 
-async def _record(request: ApiRequest, sent: Sequence[SentBill | Refusal]) -> list[_Done | Refusal]:
-    """Record the bills, in order; raises 503 if nothing was done."""
-    tenant, runner = caller_of(request).tenant, runner_of(request)
+async def _record(
+    request: ApiRequest,
+    sent: Sequence[SentBill | Refusal],
+    render: Callable[[Sequence[_Done | Refusal]], Response[bytes]],
+) -> Response[bytes]:
+    """Record the bills, in order, and answer what `render` makes of them; raises 503 if nothing was done."""
+    tenant, runner = await acting_tenant(request), runner_of(request)
     planned = await plan_bills(runner, tenant, sent)
     activities = [each for each in planned.activities if isinstance(each, Activity)]
-    outcomes = iter(await record(coalescer_of(request), tenant, activities))
     done: list[_Done | Refusal] = []
-    for bill, activity in zip(sent, planned.activities, strict=True):
-        if isinstance(activity, Activity):
-            done.append(_done(activity, next(outcomes), planned.names))
-        elif activity is None and isinstance(bill, SentBill):
-            done.append(_Done(created_id(0, bill.draft.bill_number)))
-        else:
-            assert isinstance(activity, Refusal)
-            done.append(activity)
-    doubtful = [
-        place
-        for place, each in enumerate(done)
-        if isinstance(each, Refusal) and each.error is INVALID_INPUT
-    ]
-    if doubtful:
-        # Somebody else may have been quicker since these were planned: then there is a code for it.
-        again = await plan_bills(runner, tenant, [sent[place] for place in doubtful])
-        for place, activity in zip(doubtful, again.activities, strict=True):
-            was = done[place]
-            assert isinstance(was, Refusal)
-            reason = Refusal(BAD_REQUEST, was.detail)
-            done[place] = activity if isinstance(activity, Refusal) else reason
-    return done
+    doubtful: list[int] = []
+
+    def answer(outcomes: Sequence[Outcome]) -> Response[bytes]:
+        recorded = iter(outcomes)
+        done.clear()
+        doubtful.clear()
+        for place, activity in enumerate(planned.activities):
+            if not isinstance(activity, Activity):
+                done.append(_not_recorded(sent[place], activity))
+                continue
+            outcome = next(recorded)
+            if isinstance(outcome, Refusal) and outcome.error is INVALID_INPUT:
+                doubtful.append(place)
+                outcome = Refusal(BAD_REQUEST, outcome.detail)
+            done.append(_done(activity, outcome, planned.names))
+        return render(done)
+
+    answered = await record(request, tenant, activities, answer)
+    keyed = keyed_of(request.scope)
+    if not doubtful or (keyed is not None and keyed.settled):
+        return answered
+    # Somebody else may have been quicker since these were planned: then there is a code for it.
+    again = await plan_bills(runner, tenant, [sent[place] for place in doubtful])
+    for place, activity in zip(doubtful, again.activities, strict=True):
+        if isinstance(activity, Refusal):
+            done[place] = activity
+    return render(done)
+
+
+def _not_recorded(bill: SentBill | Refusal, planned: Refusal | None) -> _Done | Refusal:
+    """What became of a bill that is nobody's, or of one that was refused before it was recorded."""
+    if planned is None and isinstance(bill, SentBill):
+        return _Done(created_id(0, bill.draft.bill_number))
+    assert planned is not None
+    return planned
 
 
 def _done(

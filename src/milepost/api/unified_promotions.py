@@ -20,7 +20,12 @@ from milepost.actions.promotions import (
 from milepost.api import queries, wire
 from milepost.api.promotion_definitions import DEFINE_ERRORS, edit
 from milepost.api.promotion_views import page_view
-from milepost.api.routes import ApiRequest, PathId, caller_of, declare
+from milepost.api.routes import (
+    ApiRequest,
+    PathId,
+    caller_of,
+    declare,
+)
 from milepost.api.unified_promotion_bodies import (
     ReviewBody,
     StateBody,
@@ -68,7 +73,7 @@ async def draft_promotion(request: ApiRequest) -> Response[bytes]:
     """Make a promotion as a draft, to be approved."""
     body = await wire.read_body(request, _promotion_body)
     command = DefinePromotion(_credential(request), unified_draft(body), "DRAFT", request_id.get())
-    return await _answer(request, await edit(request, command), status=201)
+    return await _edit(request, command, status=201)
 
 
 @put(
@@ -90,7 +95,7 @@ async def replace_promotion(request: ApiRequest, promotion_id: PathId) -> Respon
     number = _id(promotion_id)
     draft = unified_draft(await wire.read_body(request, _promotion_body))
     command = ReplacePromotion(_credential(request), number, draft, request_id.get())
-    return await _answer(request, await _edit(request, command))
+    return await _edit(request, command)
 
 
 @get(
@@ -178,7 +183,7 @@ async def review_promotion(request: ApiRequest, promotion_id: PathId) -> Respons
         body.comment,
         request_id.get(),
     )
-    return await _answer(request, await _edit(request, command))
+    return await _edit(request, command)
 
 
 @put(
@@ -200,7 +205,7 @@ async def change_promotion_status(request: ApiRequest, promotion_id: PathId) -> 
     number = _id(promotion_id)
     body = await wire.read_body(request, _state_body)
     command = ChangeState(_credential(request), number, body.status, body.comment, request_id.get())
-    return await _answer(request, await _edit(request, command))
+    return await _edit(request, command)
 
 
 @delete(
@@ -217,25 +222,27 @@ async def change_promotion_status(request: ApiRequest, promotion_id: PathId) -> 
 async def discard_promotion_draft(request: ApiRequest, promotion_id: PathId) -> Response[bytes]:
     """Throw away the draft of a published promotion; answers the promotion, which goes on as it is."""
     command = DiscardDraft(_credential(request), _id(promotion_id), request_id.get())
-    return await _answer(request, await _edit(request, command))
+    return await _edit(request, command)
 
 
-async def _edit(request: ApiRequest, command: Command) -> Defined:
-    """What an edit of a promotion made; one that there is not has a code of its own here."""
+async def _edit(request: ApiRequest, command: Command, status: int = 200) -> Response[bytes]:
+    """Answer the promotion with its draft, as the edit left it.
+
+    One that there is not has a code of its own here.
+    """
+    definitions = (await queries.read_moment(request)).definitions
+
+    def render(made: Defined) -> Response[bytes]:
+        assert isinstance(made.made, Promotion)
+        view = unified_view(definitions, made.made, made.now, with_draft=True)
+        return wire.answer(view, status=status)
+
     try:
-        return await edit(request, command)
+        return await edit(request, command, render)
     except Refused as refused:
         if refused.refusal.error is PROMOTION_UNKNOWN:
             raise Refused(PROMOTION_NOT_PUBLISHED) from None
         raise
-
-
-async def _answer(request: ApiRequest, made: Defined, status: int = 200) -> Response[bytes]:
-    """The promotion with its draft, as it is now."""
-    assert isinstance(made.made, Promotion)
-    definitions = (await queries.read_moment(request)).definitions
-    view = unified_view(definitions, made.made, made.now, with_draft=True)
-    return wire.answer(view, status=status)
 
 
 def _id(text: str) -> int:

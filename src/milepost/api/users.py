@@ -12,10 +12,8 @@ from milepost.api import queries, wire
 from milepost.api.routes import (
     ApiRequest,
     PathId,
-    caller_of,
-    check_scope,
     declare,
-    runner_of,
+    read_each,
     under_all_prefixes,
 )
 from milepost.api.target_group_views import TargetView, target_view
@@ -67,21 +65,25 @@ async def user_target_groups(request: ApiRequest, user_id: PathId) -> Response[b
     target_id = queries.optional_integer(request, "targetRuleId")
     tracked_at = _tracking_date(request)
     excluded = queries.words(request, "excludedEntities", TARGET_TYPES)
-    check_scope(request)
 
     async def query(tx: Tx, tenant: Tenant, moment: Moment) -> tuple[Standing, Moment] | None:
         found = await load_standing(tx, tenant, customer_id)
         return (found, moment) if found is not None else None
 
-    tenant = caller_of(request).tenant
-    read = await runner_of(request).read(tenant, query)
-    if read is None:
-        raise Refused(INVALID_USER)
-    standing, moment = read
-    wanted = Wanted(tracked_at or moment.now, every_cycle, inactive_too, target_id, excluded)
-    found = group_rows(moment.definitions, standing.enrolments, wanted, moment.now)
-    org_id = UNSET if request.scope["path"].startswith(("/v3/", "/users/")) else tenant.org_id
-    return wire.answer(user_target_groups_view(standing.person, found, moment, org_id))
+    with_org = not request.scope["path"].startswith(("/v3/", "/users/"))
+    shown: list[UserTargetGroupsView] = []
+    for tenant, read in await read_each(request, query):
+        if read is None:
+            raise Refused(INVALID_USER)
+        standing, moment = read
+        wanted = Wanted(tracked_at or moment.now, every_cycle, inactive_too, target_id, excluded)
+        found = group_rows(moment.definitions, standing.enrolments, wanted, moment.now)
+        org_id = tenant.org_id if with_org else UNSET
+        shown.append(user_target_groups_view(standing.person, found, moment, org_id))
+    # The customer is the same in all of them: what differs are the groups.
+    whole = shown[0]
+    whole.target_groups = [group for each in shown for group in each.target_groups]
+    return wire.answer(whole)
 
 
 @get(
@@ -107,7 +109,6 @@ async def user_enrolled_targets(request: ApiRequest, user_id: PathId) -> Respons
     method = request.query_params.get("enrollmentType", "").strip().upper()
     if method and method not in ENROLMENT_METHODS:
         raise Refused(INVALID_ENROLMENT_TYPE)
-    check_scope(request)
 
     async def query(
         tx: Tx, tenant: Tenant, moment: Moment
@@ -115,18 +116,20 @@ async def user_enrolled_targets(request: ApiRequest, user_id: PathId) -> Respons
         found = await load_enrolments(tx, tenant, customer_id)
         return (found, moment) if found is not None else None
 
-    read = await runner_of(request).read(caller_of(request).tenant, query)
-    if read is None:
-        raise Refused(INVALID_USER)
-    enrolments, moment = read
-    found = enrolled_targets(moment.definitions, enrolments, tracked_at or moment.now)
-    views = [
-        target_view(group, target)
-        for group, target in found
-        if (group.user_created or not user_created)
-        and (not target_ids or target.id in target_ids)
-        and method in ("", target.enrolment_method)
-    ]
+    views: list[TargetView] = []
+    for _, read in await read_each(request, query):
+        if read is None:
+            raise Refused(INVALID_USER)
+        enrolments, moment = read
+        views += [
+            target_view(group, target)
+            for group, target in enrolled_targets(
+                moment.definitions, enrolments, tracked_at or moment.now
+            )
+            if (group.user_created or not user_created)
+            and (not target_ids or target.id in target_ids)
+            and method in ("", target.enrolment_method)
+        ]
     for view in views:
         view.target_period_default_values_map = {}
     return wire.answer(views)

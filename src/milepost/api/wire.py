@@ -26,6 +26,7 @@ from milepost.errors import (
 
 T = TypeVar("T")
 
+NDJSON = b"application/x-ndjson"
 INT64_MAX = 2**63 - 1
 Id = Annotated[int, msgspec.Meta(ge=-(2**63), le=INT64_MAX)]
 """An id in a body: any int64; one that names nothing is the business of the rule."""
@@ -121,6 +122,15 @@ class Messages(ASGIResponse):
 def is_v2(path: str) -> bool:
     """Whether the path is of the v2 family, v2.1 included."""
     return path.startswith(("/v2/", "/v2.1/")) or path in ("/v2", "/v2.1")
+
+
+def is_ndjson(request: Request[Any, Any, Any]) -> bool:
+    """Whether the body is said to be NDJSON: the only Content-Type that anything depends on."""
+    for name, value in request.scope["headers"]:
+        if name == b"content-type":
+            media_type: bytes = value.partition(b";")[0].strip().lower()
+            return media_type == NDJSON
+    return False
 
 
 def integer(text: str, name: str) -> int:

@@ -73,6 +73,16 @@ async def load_orgs(tx: Tx) -> list[Org]:
     return [Org(*row) for row in rows]
 
 
+async def load_family(tx: Tx, root_org_id: int) -> list[Org]:
+    """A root and its children with all there is to say of them, the root first, as operator."""
+    reply = await ask(
+        tx,
+        f"SELECT {ORG_COLUMNS} WHERE o.root_org_id = %b ORDER BY o.org_id <> o.root_org_id, o.org_id",
+        root_org_id,
+    )
+    return [Org(*row) for row in await reply.rows()]
+
+
 async def load_hierarchy(tx: Tx, root_org_id: int) -> list[Tenant]:
     """A root and its children, the root first, as operator."""
     reply = await ask(

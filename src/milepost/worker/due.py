@@ -15,6 +15,7 @@ from procrastinate.exceptions import ProcrastinateException
 from procrastinate.jobs import Status
 
 from milepost import clock
+from milepost.actions.retention import forget
 from milepost.actions.settlement import settle_due
 from milepost.database import DatabaseUnavailable, Tenant, Tx, database, jobs_pool
 from milepost.logs import log
@@ -49,7 +50,7 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
     await app.open_async(pool)
     tasks = [
         asyncio.create_task(_ring(app)),
-        asyncio.create_task(_sweep(app, runner, settings.sweep_seconds)),
+        asyncio.create_task(_sweep(app, runner, settings)),
         asyncio.create_task(simulate(runner)),
     ]
     tasks.append(asyncio.create_task(_until(stop)))
@@ -103,12 +104,16 @@ async def _ring(app: App) -> None:
         await asyncio.sleep(RETRY_SECONDS)
 
 
-async def _sweep(app: App, runner: Runner, every_seconds: float) -> None:
-    """Do what was left, now and again and again: what no alarm rang for, or what its job did not end."""
+async def _sweep(app: App, runner: Runner, settings: Settings) -> None:
+    """Do what was left, now and again and again: what no alarm rang for, or what its job did not end.
+
+    And forget what has been kept long enough.
+    """
     while True:
         try:
             for tenant in await runner.operate(_orgs_with_due_work):
                 await _settle(runner, tenant)
+            await forget(runner, settings)
             # Nobody does these any more, and there is no need to: this was what they were for.
             stalled = await app.job_manager.get_stalled_jobs(
                 queue=QUEUE, seconds_since_heartbeat=STALLED_SECONDS
@@ -117,7 +122,7 @@ async def _sweep(app: App, runner: Runner, every_seconds: float) -> None:
                 await app.job_manager.finish_job(job, Status.FAILED, delete_job=True)
         except (DatabaseUnavailable, ProcrastinateException) as error:
             log("sweep_unavailable", "warning", cause=type(error).__name__)
-        await asyncio.sleep(every_seconds)
+        await asyncio.sleep(settings.sweep_seconds)
 
 
 async def _orgs_with_due_work(tx: Tx) -> list[Tenant]:
