@@ -153,13 +153,13 @@ class IssueBody(msgspec.Struct):
     promotionId: PromotionId = None
 
 
-class BulkResult(msgspec.Struct):
+class BulkResult(msgspec.Struct, kw_only=True):
     """What was done for a customer; no id of a record where a limit is used up (warning 8890)."""
 
     entityType: str
     entityId: int
     promotionId: int
-    promoIdentifier: str | UnsetType
+    promoIdentifier: str | UnsetType = UNSET
     programId: int
     issualId: str | UnsetType = UNSET
     earnedId: str | UnsetType = UNSET
@@ -167,10 +167,10 @@ class BulkResult(msgspec.Struct):
     revokedEarnIds: list[int] | UnsetType = UNSET
 
 
-class BulkItem(msgspec.Struct):
+class BulkItem(msgspec.Struct, kw_only=True):
     """One customer, in the place that they have in the call. A failed one has no `result`."""
 
-    result: BulkResult | UnsetType
+    result: BulkResult | UnsetType = UNSET
     errors: list[wire.V2ErrorItem]
     warnings: list[V2Warning]
 
@@ -384,19 +384,21 @@ def _item(act: Act, outcome: Outcome) -> BulkItem:
     if isinstance(outcome, Refusal):
         return _failed(_unexpected(outcome))
     result = _result(act.call, outcome)
-    return BulkItem(result, [], [_exhausted()] if outcome.is_exhausted else [])
+    warnings = [_exhausted()] if outcome.is_exhausted else []
+    return BulkItem(result=result, errors=[], warnings=warnings)
 
 
 def _result(call: Call, acted: Acted) -> BulkResult:
     promotion = acted.promotion
     by_identifier = call.promotion_id is None and call.identifier is not None
     result = BulkResult(
-        "CUSTOMER",
-        acted.customer_id,
-        promotion.id,
-        call.identifier if by_identifier and call.identifier is not None else UNSET,
-        promotion.program_id,
+        entityType="CUSTOMER",
+        entityId=acted.customer_id,
+        promotionId=promotion.id,
+        programId=promotion.program_id,
     )
+    if by_identifier and call.identifier is not None:
+        result.promoIdentifier = call.identifier
     if acted.revoked_earn_ids:
         result.revokedEarnIds = list(acted.revoked_earn_ids)
     elif call.action == REVOKE_ENROL and acted.issual_id is not None:
@@ -410,7 +412,7 @@ def _result(call: Call, acted: Acted) -> BulkResult:
 
 def _failed(refusal: Refusal) -> BulkItem:
     error = wire.V2ErrorItem(status=False, code=refusal.error.code, message=refusal.message)
-    return BulkItem(UNSET, [error], [])
+    return BulkItem(errors=[error], warnings=[])
 
 
 def _exhausted() -> V2Warning:
