@@ -25,7 +25,7 @@ venv_missing := $(shell test -x $(BIN)/python && test -x $(BIN)/pip || echo venv
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .SUFFIXES:
-.PHONY: help run test test-rules setup check format-check lint types imports format lock openapi errors bench clean venv
+.PHONY: help run test test-rules setup check format-check lint audit types imports format lock openapi errors bench clean venv
 
 help:
 	@echo "make run         start Milepost with the demo data at http://127.0.0.1:8080"
@@ -33,6 +33,7 @@ help:
 	@echo "make test-rules  run the quick part: the rules alone, without a database"
 	@echo "make check       formatting, lint, types, imports and every test: what CI runs"
 	@echo "make format      format the code and apply the safe fixes"
+	@echo "make audit       bandit, and pip-audit where there is an advisory database"
 	@echo "make setup       only the set-up of .venv, which the others do by themselves"
 	@echo "make lock        renew requirements/*.txt after a change of pyproject.toml (UPGRADE=1: newest releases)"
 	@echo "make openapi     renew openapi.json"
@@ -63,6 +64,11 @@ format-check: $(dev)
 lint: $(dev)
 	@echo "Checking the style ..."
 	@$(BIN)/ruff check --quiet .
+	@$(BIN)/bandit --quiet --configfile pyproject.toml --recursive src migrations
+
+# Needs a package index with an advisory database, which CI may not have.
+audit: lint
+	@$(BIN)/pip-audit --requirement requirements/runtime.txt --require-hashes --disable-pip
 
 types: $(dev)
 	@echo "Checking the types ..."
