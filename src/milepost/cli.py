@@ -22,7 +22,8 @@ from milepost.api.activity_bodies import Unreadable, decode_activity
 from milepost.api.app import create_litestar
 from milepost.api.openapi import render
 from milepost.database import DatabaseUnavailable, database
-from milepost.errors import Refusal, render_page
+from milepost.errors import Refusal
+from milepost.errors_page import render_page
 from milepost.imports.kinds import CUSTOMERS, ENROLMENTS, Kind, activities
 from milepost.imports.lines import UnreadableFile
 from milepost.imports.running import ImportStopped, Standing, import_file, results_path

@@ -57,7 +57,9 @@ def serve(
             settings = replace(settings, database_url=postgres.url)
         for revision in migrate(settings.database_url):
             say(f"Migrated the database to {revision}.")
-        settings = replace(settings, admin_token=admin_token(settings))
+        settings = replace(
+            settings, admin_token=admin_token(settings), secret_key=secret_key(settings)
+        )
         prepare(settings)
 
         def ready() -> None:
@@ -72,12 +74,20 @@ def serve(
 
 def admin_token(settings: Settings) -> str:
     """The operator's token: the setting, or `DIR/admin-token`, made on the first start, mode 0600."""
-    if settings.admin_token:
-        return settings.admin_token
-    path = settings.data_dir / "admin-token"
+    return settings.admin_token or _kept(settings, "admin-token")
+
+
+def secret_key(settings: Settings) -> str:
+    """What signing keys are encrypted with: the setting, or `DIR/secret-key`, made as the token is."""
+    return settings.secret_key or _kept(settings, "secret-key")
+
+
+def _kept(settings: Settings, name: str) -> str:
+    """The secret in a file of the data folder, made if it is not there."""
+    path = settings.data_dir / name
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     with suppress(FileExistsError):
-        fresh = path.with_name(f".admin-token.{os.getpid()}")
+        fresh = path.with_name(f".{name}.{os.getpid()}")
         handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "w", encoding="ascii") as file:
             file.write(secrets.token_urlsafe(32))

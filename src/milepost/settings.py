@@ -7,8 +7,10 @@ The command line wins over the environment, the environment over the default. Ea
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+
+SECRET_KEY_CHARACTERS_MIN = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,13 +20,16 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8080
     data_dir: Path = Path("milepost-data")
-    """Holds the embedded PostgreSQL (`pg`), its lock and the generated `admin-token`."""
+    """Holds the embedded PostgreSQL (`pg`), its lock and the generated `admin-token` and `secret-key`."""
     database_url: str = ""
     """A PostgreSQL >= 15; empty: the embedded one in `data_dir`."""
     workers: int = 1
     demo: bool = False
-    admin_token: str = ""
+    admin_token: str = field(default="", repr=False)
     """Empty: generated on the first start into `data_dir/admin-token`, mode 0600."""
+    secret_key: str = field(default="", repr=False)
+    """Encrypts the private signing keys in the database. Several, divided by commas: the first encrypts,
+    all decrypt. Empty: generated on the first start into `data_dir/secret-key`, mode 0600."""
 
     log_level: str = "INFO"
     log_requests: str = "errors"
@@ -73,14 +78,14 @@ def load(environment: Mapping[str, str], **given: object) -> Settings:
     Raises `SettingError` for a value of the wrong type or out of its bounds.
     """
     values: dict[str, object] = {}
-    for field in fields(Settings):
-        chosen = given.get(field.name)
+    for each in fields(Settings):
+        chosen = given.get(each.name)
         if chosen is None:
-            chosen = environment.get(f"MILEPOST_{field.name.upper()}")
+            chosen = environment.get(f"MILEPOST_{each.name.upper()}")
             if chosen is not None:
-                chosen = _parse(field.name, str(field.type), str(chosen))
+                chosen = _parse(each.name, str(each.type), str(chosen))
         if chosen is not None:
-            values[field.name] = chosen
+            values[each.name] = chosen
     settings = Settings(**values)  # type: ignore[arg-type]
     _check(settings)
     return settings
@@ -117,6 +122,13 @@ def _check(settings: Settings) -> None:
         value = getattr(settings, name)
         if not low <= value <= high:
             raise SettingError(f"{name} = {value}: must be from {low:g} to {high:g}")
+    secret_keys = (
+        [part.strip() for part in settings.secret_key.split(",")] if settings.secret_key else []
+    )
+    if any(len(key) < SECRET_KEY_CHARACTERS_MIN for key in secret_keys):
+        raise SettingError(
+            f"secret_key: each key must have at least {SECRET_KEY_CHARACTERS_MIN} characters"
+        )
     if settings.log_requests not in ("all", "errors", "none"):
         raise SettingError(f"log_requests = {settings.log_requests!r}: must be all, errors or none")
     if settings.demo and settings.host not in ("127.0.0.1", "::1", "localhost"):

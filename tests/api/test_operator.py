@@ -10,7 +10,7 @@ import httpx
 import psycopg
 import pytest
 
-from milepost.api.authentication import RESOURCES
+from milepost.rules.access import RESOURCES
 from milepost.settings import Settings
 from tests.harness import ADMIN_TOKEN, Org, Service
 
@@ -82,6 +82,7 @@ def test_a_new_organisation_is_answered_with_its_first_credentials(service: Serv
         "sandbox": False,
         "returnsAdjustTargets": True,
         "revokesRestoreLimits": False,
+        "defaultAccessGroupId": None,
     }
     assert [sorted(secret) for secret in secrets] == [["password", "username"], ["key", "secret"]]
     assert data in listed(service)
@@ -265,9 +266,13 @@ def test_unnamed_resources_are_none(service: Service, shop: Org) -> None:
     data = credential(service, shop, Customer="READ")
     assert data.pop("till").keys() == {"username", "password"}
     assert data == {
+        "credentialId": data["credentialId"],
         "orgId": shop.id,
         "type": "TILL",
         "access": {**dict.fromkeys(RESOURCES, "NONE"), "Customer": "READ"},
+        "accessGroupId": None,
+        "inheritAccess": False,
+        "storeId": None,
     }
     oauth = credential(service, shop, "OAUTH")
     assert oauth["oauth"].keys() == {"key", "secret"}

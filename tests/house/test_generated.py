@@ -8,9 +8,10 @@ from pathlib import Path
 from litestar.routes import HTTPRoute
 
 from milepost.api.app import create_litestar
-from milepost.api.authentication import OPERATOR, RESOURCES
+from milepost.api.authentication import OPERATOR
 from milepost.api.openapi import render
-from milepost.errors import render_page
+from milepost.errors_page import render_page
+from milepost.rules.access import RESOURCES
 from milepost.settings import Settings
 
 

@@ -19,10 +19,22 @@ from argon2.exceptions import VerificationError
 
 from milepost import clock
 from milepost.database import Tx
-from milepost.errors import INVALID_INPUT, Refusal
+from milepost.errors import FORBIDDEN, INVALID_INPUT, STORE_INVALID, TILL_NAME_TAKEN, Refusal
+from milepost.rules.access import Access, effective_access, exceeds
 from milepost.runner import Runner
-from milepost.store.credentials import Credential, insert_credential
+from milepost.store.access import load_group, load_inherited, load_store
+from milepost.store.credentials import (
+    Credential,
+    ListedCredential,
+    insert_credential,
+    load_credentials,
+    load_listed,
+    revoke,
+)
 from milepost.store.orgs import load_org
+
+LISTED_MAX = 10_000
+TOKEN_TTL_SECONDS = 300
 
 # OWASP's first choice of parameters: 19 MiB and two passes, about 20 ms.
 _hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
@@ -46,11 +58,36 @@ class NewCredential:
 
 @dataclass(frozen=True, slots=True)
 class CredentialDraft:
-    """What an operator asks a credential to be. `access` has a permission per resource named."""
+    """What an operator asks a credential to be; `kind` is "TILL" or "OAUTH".
+
+    What it may do is said by one of `access` (a permission per resource named), `access_group_id` and
+    `inherits`, or else is nothing; a till in a store inherits unless something is said. Only tills have
+    a store and inherit, only OAuth clients have what comes behind.
+    """
 
     org_id: int
     kind: str
-    access: Mapping[str, str]
+    access: Access | None = None
+    access_group_id: int | None = None
+    inherits: bool | None = None
+    store_id: int | None = None
+    token_ttl_seconds: int | None = None
+    default_till_id: int | None = None
+    falls_back_to_default: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TillDraft:
+    """A till that an organisation makes for one of its stores, with a name and password of its choice.
+
+    It inherits what it may do from the store and the organisation.
+    """
+
+    name: str
+    password: str = field(repr=False)
+    store_id: int
+    description: str = ""
+    billable: bool = True
 
 
 def vendor_md5(password: str) -> str:
@@ -110,14 +147,146 @@ async def save_credential(
     )
 
 
-async def create_credential(runner: Runner, draft: CredentialDraft) -> NewCredential | Refusal:
-    """One more credential of an organisation; 300004 for one that does not exist."""
-    made = await asyncio.to_thread(new_till if draft.kind == "TILL" else new_oauth_client)
+async def create_credential(
+    runner: Runner, draft: CredentialDraft
+) -> tuple[NewCredential, ListedCredential] | Refusal:
+    """One more credential of an organisation, with its secret.
 
-    async def write(tx: Tx) -> NewCredential | Refusal:
-        if await load_org(tx, draft.org_id) is None:
-            return Refusal(INVALID_INPUT, "No organisation has this orgId.")
-        await save_credential(tx, draft.org_id, made, draft.access)
-        return made
+    300004 for what contradicts itself or the kind, and for an organisation, group, store or till that
+    does not exist.
+    """
+    refusal = _contradiction(draft)
+    if refusal is not None:
+        return refusal
+    made = await asyncio.to_thread(new_till if draft.kind == "TILL" else new_oauth_client)
+    said = draft.access is not None or draft.access_group_id is not None
+    inherits = draft.inherits
+    if inherits is None:
+        inherits = draft.store_id is not None and not said
+
+    async def write(tx: Tx) -> tuple[NewCredential, ListedCredential] | Refusal:
+        refusal = await _unknown(tx, draft)
+        if refusal is not None:
+            return refusal
+        credential_id = await insert_credential(
+            tx,
+            org_id=draft.org_id,
+            kind=made.kind,
+            name=made.name,
+            secret_hash=made.secret_hash,
+            access=draft.access or {},
+            created_at=clock.now(),
+            access_group_id=draft.access_group_id,
+            inherits=inherits,
+            store_id=draft.store_id,
+            token_ttl_seconds=draft.token_ttl_seconds or TOKEN_TTL_SECONDS,
+            default_till_id=draft.default_till_id,
+            falls_back_to_default=draft.falls_back_to_default is True,
+        )
+        assert credential_id is not None, "a random name was taken"
+        listed = await load_listed(tx, credential_id)
+        assert listed is not None
+        return made, listed
 
     return await runner.operate(write)
+
+
+async def create_till(
+    runner: Runner, org_id: int, caller_access: Access | None, draft: TillDraft
+) -> int | Refusal:
+    """A till of the caller's organisation; its id.
+
+    1214 for an unknown store, 4000 when the till could do what its maker may not, 1207 for a name that
+    is taken.
+    """
+    made = await asyncio.to_thread(new_till, draft.name, draft.password)
+
+    async def write(tx: Tx) -> int | Refusal:
+        inherited = await load_inherited(tx, org_id, draft.store_id)
+        if inherited is None:
+            return Refusal(STORE_INVALID)
+        if exceeds(effective_access(inherited), caller_access):
+            return Refusal(FORBIDDEN, "The till would be allowed more than its maker.")
+        credential_id = await insert_credential(
+            tx,
+            org_id=org_id,
+            kind=made.kind,
+            name=made.name,
+            secret_hash=made.secret_hash,
+            access={},
+            created_at=clock.now(),
+            inherits=True,
+            store_id=draft.store_id,
+            description=draft.description,
+            billable=draft.billable,
+        )
+        return credential_id if credential_id is not None else Refusal(TILL_NAME_TAKEN)
+
+    return await runner.operate(write)
+
+
+async def list_credentials(runner: Runner, org_id: int) -> list[ListedCredential] | Refusal:
+    """The credentials of an organisation, revoked ones too, oldest first; 300004 if there is none such."""
+
+    async def read(tx: Tx) -> list[ListedCredential] | Refusal:
+        if await load_org(tx, org_id) is None:
+            return _no_org()
+        return await load_credentials(tx, org_id, LISTED_MAX)
+
+    return await runner.operate(read)
+
+
+async def revoke_credential(runner: Runner, credential_id: int) -> ListedCredential | Refusal:
+    """End a credential, and with it the tokens of an OAuth client; again: no effect. 300004 if unknown."""
+
+    async def write(tx: Tx) -> ListedCredential | None:
+        await revoke(tx, credential_id, clock.now())
+        return await load_listed(tx, credential_id)
+
+    found = await runner.operate(write)
+    return found or Refusal(INVALID_INPUT, "No credential has this id.")
+
+
+def _contradiction(draft: CredentialDraft) -> Refusal | None:
+    """Why the draft cannot be, whatever there is in the database."""
+    if draft.kind == "TILL":
+        of_others = {
+            "tokenTtlSeconds": draft.token_ttl_seconds,
+            "defaultTillId": draft.default_till_id,
+            "fallBackToDefaultTill": draft.falls_back_to_default,
+        }
+    else:
+        of_others = {"storeId": draft.store_id, "inheritAccess": draft.inherits}
+    for name, value in of_others.items():
+        if value is not None:
+            return Refusal(INVALID_INPUT, f"{name} is not for the type {draft.kind}.")
+    said = (draft.access is not None, draft.access_group_id is not None, draft.inherits is True)
+    if sum(said) > 1:
+        return Refusal(
+            INVALID_INPUT, "Only one of access, accessGroupId and inheritAccess can decide."
+        )
+    return None
+
+
+async def _unknown(tx: Tx, draft: CredentialDraft) -> Refusal | None:
+    """300004 for what the draft names and the organisation does not have."""
+    if await load_org(tx, draft.org_id) is None:
+        return _no_org()
+    if (
+        draft.access_group_id is not None
+        and await load_group(tx, draft.org_id, draft.access_group_id) is None
+    ):
+        return Refusal(INVALID_INPUT, "No access group of the organisation has this accessGroupId.")
+    if draft.store_id is not None and await load_store(tx, draft.org_id, draft.store_id) is None:
+        return Refusal(INVALID_INPUT, "No store of the organisation has this storeId.")
+    if draft.default_till_id is not None:
+        till = await load_listed(tx, draft.default_till_id)
+        if till is None or (till.org_id, till.kind) != (draft.org_id, "TILL") or till.revoked_at:
+            return Refusal(
+                INVALID_INPUT, "No live till of the organisation has this defaultTillId."
+            )
+    return None
+
+
+def _no_org() -> Refusal:
+    return Refusal(INVALID_INPUT, "No organisation has this orgId.")

@@ -18,6 +18,7 @@ from milepost.database import Tx
 from milepost.errors import INVALID_INPUT, Refusal, Refused
 from milepost.rules import calendar
 from milepost.runner import Runner
+from milepost.store.access import load_group
 from milepost.store.orgs import Org, insert_org, load_org, load_orgs, update_org
 
 NAME_CHARACTERS_MAX = 200
@@ -114,18 +115,23 @@ async def change_org(
     name: str | None,
     returns_adjust_targets: bool | None,
     revokes_restore_limits: bool | None,
+    default_access_group_id: int | None = None,
 ) -> Org | Refusal:
     """Change the name and settings that are not None; 300004 for a bad name or an unknown id."""
     if name is not None and (refusal := _refuse_name(name)) is not None:
         return refusal
 
-    async def write(tx: Tx) -> Org | None:
+    async def write(tx: Tx) -> Org | Refusal | None:
+        group = default_access_group_id
+        if group is not None and await load_group(tx, org_id, group) is None:
+            return _refusal("No access group of the organisation has this defaultAccessGroupId.")
         return await update_org(
             tx,
             org_id,
             name=name,
             returns_adjust_targets=returns_adjust_targets,
             revokes_restore_limits=revokes_restore_limits,
+            default_access_group_id=group,
         )
 
     return await runner.operate(write) or _refusal("No organisation has this id.")

@@ -12,9 +12,12 @@ from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp
 
+from milepost.actions.tokens import Keyring
 from milepost.api import (
+    access,
     activities,
     behavioural_events,
+    credentials,
     customer_promotions,
     customer_records,
     customers,
@@ -24,15 +27,18 @@ from milepost.api import (
     member_promotions,
     milestones,
     notifications,
+    oauth,
     openapi,
     operator,
     organizations,
     promotion_bulk,
     promotion_definitions,
     sandbox_clock,
+    signing_keys,
     simulations,
     target_group_names,
     target_groups,
+    tills,
     tracked_events,
     transactions,
     unified_promotions,
@@ -72,6 +78,11 @@ ROUTES = (
     *customers.ROUTES,
     *operator.ROUTES,
     *organizations.ROUTES,
+    *credentials.ROUTES,
+    *access.ROUTES,
+    *oauth.ROUTES,
+    *signing_keys.ROUTES,
+    *tills.ROUTES,
     *sandbox_clock.ROUTES,
     *users.ROUTES,
     *customer_records.ROUTES,
@@ -106,6 +117,7 @@ class Services:
     coalescer: Coalescer
     authenticator: Authenticator
     keys: IdempotencyKeys
+    keyring: Keyring
 
 
 def create_app(settings: Settings) -> ASGIApp:
@@ -118,12 +130,14 @@ def create_app(settings: Settings) -> ASGIApp:
 def create_litestar(settings: Settings) -> Litestar:
     """The routes without the edge around them: for the OpenAPI document and the tests of routes."""
     runner = Runner(database(settings.database_url, settings))
+    keyring = Keyring(runner, settings.secret_key, settings.credential_ttl_seconds)
     services = Services(
         settings,
         runner,
         Coalescer(runner, settings),
-        Authenticator(runner, settings),
+        Authenticator(runner, settings, keyring),
         IdempotencyKeys(runner),
+        keyring,
     )
 
     @asynccontextmanager

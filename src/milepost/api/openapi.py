@@ -41,6 +41,7 @@ from milepost.errors import (
 _TRANSPORT = (UNAVAILABLE,)
 _GUARDED = (UNAUTHENTICATED, FORBIDDEN)
 _NDJSON = "application/x-ndjson"
+_FORM = "application/x-www-form-urlencoded"
 _SCHEMA_REF = "#/components/schemas/{name}"
 _PARAMETER = re.compile(r"\{(\w+)(?::\w+)?\}")
 
@@ -76,6 +77,17 @@ def document(app: Litestar) -> dict[str, Any]:
                     "type": "http",
                     "scheme": "basic",
                     "description": "A till's name, and its password or the hex md5 of it.",
+                },
+                "oauth": {
+                    "type": "oauth2",
+                    "description": "An OAuth client's token, as `Authorization: Bearer`.",
+                    "flows": {"clientCredentials": {"tokenUrl": "/oauth/token", "scopes": {}}},
+                },
+                "token": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": "X-CAP-API-OAUTH-TOKEN",
+                    "description": "An OAuth client's token, with or without `Bearer `.",
                 },
                 "operator": {
                     "type": "http",
@@ -125,12 +137,16 @@ def _operation(
         operation["security"] = [{"operator": []}]
     elif access != "public":
         resource, permission = access
-        operation["security"] = [{"till": []}]
+        operation["security"] = [{"till": []}, {"oauth": []}, {"token": []}]
         operation["x-access"] = {"resource": resource, "permission": permission}
     if opt["body"] is not None:
         operation["requestBody"] = {
             "required": True,
-            "content": {"application/json": {"schema": schema_of[repr(opt["body"])]}},
+            "content": {
+                _FORM if "form" in opt else "application/json": {
+                    "schema": schema_of[repr(opt["body"])]
+                }
+            },
         }
     if "lines" in opt:
         line_sent, line_answered = opt["lines"]
@@ -194,7 +210,9 @@ def _responses(
         errors += [DATA_SCOPE_ALL_UNSUPPORTED, CONNECTED_ORGS_NOT_SET]
     if method == "post" and opt["idempotent"]:
         errors += [KEY_IN_USE, KEY_OF_ANOTHER_REQUEST]
-    if opt["body"] is not None:
+    if "form" in opt:
+        errors.append(PAYLOAD_TOO_LARGE)
+    elif opt["body"] is not None:
         errors += [BAD_REQUEST if wire.is_v2(path) else INVALID_INPUT, PAYLOAD_TOO_LARGE]
     failure = schema_of[repr(wire.V2Failure if wire.is_v2(path) else wire.Envelope[None])]
     refusal = failure if opt["failure"] is None else schema_of[repr(opt["failure"])]
@@ -208,6 +226,10 @@ def _responses(
             ),
             "content": {"application/json": {"schema": refusal if status == 400 else failure}},
         }
+    # Refusals that are none of the catalogue's: a standard's own.
+    for code, description in opt.get("refusals", {}).items():
+        content = {"application/json": {"schema": refusal}}
+        responses[code] = {"description": description, "content": content}
     return responses
 
 

@@ -1,24 +1,17 @@
-"""The operator's routes: organisations and credentials (contract §2)."""
+"""The operator's routes: organisations (contract §2)."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 from litestar import Response, get, post, put
 
-from milepost.actions import credentials, orgs
-from milepost.actions.credentials import CredentialDraft, NewCredential
+from milepost.actions import orgs
 from milepost.actions.orgs import CreatedOrg, OrgDraft
 from milepost.api import wire
-from milepost.api.authentication import RESOURCES
-from milepost.api.routes import (
-    ApiRequest,
-    PathId,
-    declare_operator,
-    runner_of,
-)
-from milepost.errors import INVALID_INPUT, Refusal, Refused
+from milepost.api.routes import ApiRequest, PathId, declare_operator, runner_of
+from milepost.errors import INVALID_INPUT, Refusal
 from milepost.store.orgs import Org
 
 
@@ -45,6 +38,8 @@ class OrgChangeBody(msgspec.Struct):
     name: wire.Text | None = None
     returnsAdjustTargets: bool | None = None
     revokesRestoreLimits: bool | None = None
+    defaultAccessGroupId: wire.Id | None = None
+    """The access group of tills that inherit, where their store has none."""
 
 
 class OrgView(msgspec.Struct, kw_only=True):
@@ -57,6 +52,7 @@ class OrgView(msgspec.Struct, kw_only=True):
     sandbox: bool
     returnsAdjustTargets: bool
     revokesRestoreLimits: bool
+    defaultAccessGroupId: int | None
 
 
 class TillSecret(msgspec.Struct):
@@ -80,27 +76,8 @@ class CreatedOrgView(OrgView, kw_only=True):
     oauth: OAuthSecret
 
 
-class CredentialBody(msgspec.Struct):
-    """A new credential; a resource that `access` does not name is NONE."""
-
-    orgId: wire.Id
-    type: Literal["TILL", "OAUTH"]
-    access: dict[wire.Text, Literal["NONE", "READ", "WRITE"]] | None = None
-
-
-class CredentialView(msgspec.Struct, omit_defaults=True, kw_only=True):
-    """A new credential: `till` or `oauth`, by its type."""
-
-    orgId: int
-    type: str
-    access: dict[str, str]
-    till: TillSecret | None = None
-    oauth: OAuthSecret | None = None
-
-
 _org_body = msgspec.json.Decoder(OrgBody)
 _org_change_body = msgspec.json.Decoder(OrgChangeBody)
-_credential_body = msgspec.json.Decoder(CredentialBody)
 
 
 @post(
@@ -153,47 +130,20 @@ async def change_org(request: ApiRequest, org_id: PathId) -> Response[bytes]:
         name=body.name,
         returns_adjust_targets=body.returnsAdjustTargets,
         revokes_restore_limits=body.revokesRestoreLimits,
+        default_access_group_id=body.defaultAccessGroupId,
     )
     if isinstance(changed, Refusal):
         return wire.refuse(changed, request.scope["path"])
     return wire.answer(OrgView(**_fields(changed)))
 
 
-@post(
-    "/milepost/v1/credentials",
-    opt=declare_operator(
-        body=CredentialBody,
-        answer=wire.Envelope[CredentialView],
-        status=201,
-        errors=(INVALID_INPUT,),
-    ),
-)
-async def create_credential(request: ApiRequest) -> Response[bytes]:
-    """Make one more credential of an organisation, with just the permissions named."""
-    body = await wire.read_body(request, _credential_body)
-    access = body.access or {}
-    for resource in access:
-        if resource not in RESOURCES:
-            raise Refused(INVALID_INPUT, f"access knows only {', '.join(RESOURCES)}.")
-    draft = CredentialDraft(body.orgId, body.type, access)
-    made = await credentials.create_credential(runner_of(request), draft)
-    if isinstance(made, Refusal):
-        return wire.refuse(made, request.scope["path"])
-    view = CredentialView(
-        orgId=body.orgId,
-        type=body.type,
-        access={resource: access.get(resource, "NONE") for resource in RESOURCES},
-    )
-    if made.kind == "TILL":
-        view.till = _till(made)
-    else:
-        view.oauth = _oauth(made)
-    return wire.answer(view, status=201)
-
-
 def created_view(made: CreatedOrg) -> CreatedOrgView:
     """A new organisation as its operator is shown it, once, for the secrets are in it."""
-    return CreatedOrgView(till=_till(made.till), oauth=_oauth(made.oauth), **_fields(made.org))
+    return CreatedOrgView(
+        till=TillSecret(made.till.name, made.till.secret),
+        oauth=OAuthSecret(made.oauth.name, made.oauth.secret),
+        **_fields(made.org),
+    )
 
 
 def _fields(org: Org) -> dict[str, Any]:
@@ -205,15 +155,8 @@ def _fields(org: Org) -> dict[str, Any]:
         "sandbox": org.sandbox,
         "returnsAdjustTargets": org.returns_adjust_targets,
         "revokesRestoreLimits": org.revokes_restore_limits,
+        "defaultAccessGroupId": org.default_access_group_id,
     }
 
 
-def _till(made: NewCredential) -> TillSecret:
-    return TillSecret(made.name, made.secret)
-
-
-def _oauth(made: NewCredential) -> OAuthSecret:
-    return OAuthSecret(made.name, made.secret)
-
-
-ROUTES = (create_org, list_orgs, change_org, create_credential)
+ROUTES = (create_org, list_orgs, change_org)

@@ -12,11 +12,12 @@ from typing import Any, TypeVar
 from litestar import Request, Response
 from litestar.params import FromPath
 
-from milepost.api.authentication import OPERATOR, Caller, Permission
+from milepost.api.authentication import OPERATOR, Caller
 from milepost.api.idempotency import SCOPE_HEADERS, IdempotencyKeys, Render, keyed_of
 from milepost.coalescer import Coalescer
 from milepost.database import Tenant, Tx
 from milepost.errors import UNAVAILABLE, Error, Refusal, Refused
+from milepost.rules.access import Permission
 from milepost.rules.scope import (
     OWN,
     Hierarchy,

@@ -17,7 +17,7 @@ WHERE o.org_id = %b
 
 ORG_COLUMNS = """
     o.org_id, o.root_org_id, o.name, o.time_zone, o.sandbox, r.sandbox_now, o.returns_adjust_targets,
-    o.revokes_restore_limits
+    o.revokes_restore_limits, o.default_access_group_id
 FROM orgs o JOIN orgs r ON r.org_id = o.root_org_id
 """
 
@@ -28,6 +28,7 @@ WITH changed AS (
     SET name = coalesce(%b::text, name),
         returns_adjust_targets = coalesce(%b::boolean, returns_adjust_targets),
         revokes_restore_limits = coalesce(%b::boolean, revokes_restore_limits),
+        default_access_group_id = coalesce(%b::bigint, default_access_group_id),
         definitions_revision = definitions_revision + 1
     WHERE org_id = %b
     RETURNING org_id, root_org_id, definitions_revision
@@ -49,6 +50,7 @@ class Org:
     sandbox_now: datetime | None
     returns_adjust_targets: bool
     revokes_restore_limits: bool
+    default_access_group_id: int | None
 
     @property
     def parent_org_id(self) -> int | None:
@@ -129,12 +131,17 @@ async def update_org(
     name: str | None,
     returns_adjust_targets: bool | None,
     revokes_restore_limits: bool | None,
+    default_access_group_id: int | None,
 ) -> Org | None:
     """Change what an operator may change, None leaves it; the organisation then, None if unknown.
 
     The revision rises, for definitions hold what the rules need of their organisation.
     """
-    await tell(tx, UPDATE_ORG, name, returns_adjust_targets, revokes_restore_limits, org_id)
+    await tell(
+        tx,
+        UPDATE_ORG,
+        name, returns_adjust_targets, revokes_restore_limits, default_access_group_id, org_id,
+    )  # fmt: skip
     return await load_org(tx, org_id)
 
 
