@@ -248,6 +248,8 @@ def test_several_workers_answer_are_replaced_and_never_outlive_their_parent(data
         with httpx.Client(base_url=service.client.base_url, auth=DEMO) as client:
             codes = {client.post(ENROL, json=[{"customerId": 1}]).status_code for _ in range(20)}
         assert codes == {400}
+        tokens = {demo_token(service.client.base_url) for _ in range(4)}
+        assert all(takes(service.client.base_url, token) for token in tokens)
         os.kill(workers[0], signal.SIGKILL)
         deadline = time.monotonic() + 20
         while len(now := set(children(service.process.pid)) - {workers[0]}) < 2:
@@ -259,7 +261,22 @@ def test_several_workers_answer_are_replaced_and_never_outlive_their_parent(data
             assert time.monotonic() < deadline
     with serving(data_dir, "--workers", "2") as service:
         assert service.client.get("/health/ready").status_code == 200
+        assert all(takes(service.client.base_url, token) for token in tokens)
         assert service.stop() == 0
+
+
+def demo_token(url: httpx.URL) -> str:
+    """A token of the demo's OAuth client, over a connection of its own."""
+    body = {"key": "demo-key", "secret": "demo-secret"}
+    answer = httpx.post(f"{url}/v3/oauth/token/generate", json=body, timeout=30)
+    return str(answer.json()["data"]["accessToken"])
+
+
+def takes(url: httpx.URL, token: str) -> bool:
+    """Whether the service takes the token, over several connections."""
+    headers = {"X-CAP-API-OAUTH-TOKEN": token}
+    answers = [httpx.get(f"{url}/milepost/v1/clock", headers=headers) for _ in range(4)]
+    return {answer.status_code for answer in answers} == {200}
 
 
 def alive(process: int) -> bool:
@@ -284,11 +301,16 @@ def children(parent: int) -> list[int]:
     return sorted(found)
 
 
-def test_the_admin_token_is_made_once_and_readable_by_its_owner_only(data_dir: Path) -> None:
+def test_the_admin_token_and_the_secret_key_are_made_once_and_readable_by_their_owner_only(
+    data_dir: Path,
+) -> None:
     with serving(data_dir) as service:
-        path = data_dir / "admin-token"
-        token = path.read_text()
-        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        path, key_path = data_dir / "admin-token", data_dir / "secret-key"
+        token, key = path.read_text(), key_path.read_text()
+        assert len({token, key}) == 2
+        for file in (path, key_path):
+            assert stat.S_IMODE(file.stat().st_mode) == 0o600
+            assert len(file.read_text()) >= 32
         headers = {"Authorization": f"Bearer {token}"}
         orgs = service.client.get("/milepost/v1/orgs", headers=headers, auth=None)
         assert orgs.json() == {"data": [], "errors": None, "warnings": None}
@@ -303,7 +325,7 @@ def test_the_admin_token_is_made_once_and_readable_by_its_owner_only(data_dir: P
         assert second.returncode == 1
         assert str(data_dir) in second.stderr
     with serving(data_dir):
-        assert path.read_text() == token
+        assert (path.read_text(), key_path.read_text()) == (token, key)
 
 
 def test_a_port_in_use_and_a_bad_setting_are_said_plainly(data_dir: Path) -> None:

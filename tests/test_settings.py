@@ -28,6 +28,9 @@ def test_the_command_line_wins_over_the_environment_and_that_over_the_default() 
         ("LOG_REQUESTS", "some"),
         ("POOL_TIMEOUT_SECONDS", "nan"),
         ("CREDENTIAL_TTL_SECONDS", "inf"),
+        ("SECRET_KEY", "short"),
+        ("SECRET_KEY", f"{'x' * 32}, short"),
+        ("SECRET_KEY", f"{'x' * 32},"),
     ],
 )
 def test_a_value_of_the_wrong_type_or_out_of_bounds_is_refused_by_name(
@@ -35,6 +38,15 @@ def test_a_value_of_the_wrong_type_or_out_of_bounds_is_refused_by_name(
 ) -> None:
     with pytest.raises(SettingError, match=f"(?i){name}"):
         load({f"MILEPOST_{name}": text})
+
+
+def test_no_secret_is_shown_of_a_setting() -> None:
+    settings = Settings(admin_token="the-token", secret_key="k" * 32)
+    assert "the-token" not in repr(settings)
+    assert "kkk" not in repr(settings)
+    with pytest.raises(SettingError) as refused:
+        load({"MILEPOST_SECRET_KEY": "too-short"})
+    assert "too-short" not in str(refused.value)
 
 
 def test_demo_data_is_for_loopback_only() -> None:

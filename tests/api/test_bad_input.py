@@ -116,6 +116,35 @@ ROUTES = {
     "make credential": Route(
         "POST", "/milepost/v1/credentials", b'{"orgId": 1001, "type": "TILL"}', operator=True
     ),
+    "make access group": Route(
+        "POST",
+        "/milepost/v1/orgs/{org}/access-groups",
+        b'{"name": "New", "access": {"Customer": "READ"}}',
+        operator=True,
+    ),
+    "change access group": Route(
+        "PUT",
+        "/milepost/v1/orgs/{org}/access-groups/1",
+        b'{"name": "New", "access": {"Customer": "READ"}}',
+        operator=True,
+    ),
+    "make store": Route(
+        "POST",
+        "/milepost/v1/orgs/{org}/stores",
+        b'{"code": "new", "name": "New"}',
+        operator=True,
+    ),
+    "change store": Route(
+        "PUT",
+        "/milepost/v1/orgs/{org}/stores/1",
+        b'{"code": "new", "name": "New"}',
+        operator=True,
+    ),
+    "make till": Route(
+        "POST",
+        "/v2/orgEntity/till",
+        b'{"name": "new.till", "password": "Pass123", "storeId": 1}',
+    ),
 }
 
 
