@@ -350,7 +350,7 @@ class Rows:
 
     def save(self, members: Members) -> None:
         for customer, changes in members.changes.items():
-            assert len(changes.journal) == len(changes.request_ids)
+            assert len(changes.journal) == len(changes.origins)
             self.save_rows(customer, changes)
             for activity, place in changes.activities:
                 effects = tuple(changes.journal[place].effects)

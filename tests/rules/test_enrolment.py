@@ -11,7 +11,7 @@ import pytest
 from milepost.errors import Refusal
 from milepost.rules.coverage import covers, reaches, target_value
 from milepost.rules.definitions import CYCLIC, PERIOD_AGNOSTIC
-from milepost.rules.effects import Progress
+from milepost.rules.effects import Origin, Progress
 from milepost.rules.enrolment import Enrol, Unenrol, apply, choose_cycle, find
 from tests.rules.samples import (
     BADGE,
@@ -692,19 +692,20 @@ def test_the_journal_knows_the_request_behind_each_entry() -> None:
     apply(
         rows.defined,
         members,
-        Enrol(GROUP, TARGET, CUSTOMER, "c1", 1000, request_id="a"),
+        Enrol(GROUP, TARGET, CUSTOMER, "c1", 1000, origin=Origin("a")),
         day(1),
         evaluate,
     )
     apply(
         rows.defined,
         members,
-        Enrol(GROUP, TARGET, CUSTOMER, "c1", request_id="b"),
+        Enrol(GROUP, TARGET, CUSTOMER, "c1", origin=Origin("b")),
         day(1),
         evaluate,
     )
-    apply(rows.defined, members, Unenrol(GROUP, TARGET, CUSTOMER, "c"), day(1), evaluate)
-    assert members.changes[CUSTOMER].request_ids == ["a", "a", "a", "a", "c"]
+    apply(rows.defined, members, Unenrol(GROUP, TARGET, CUSTOMER, Origin("c")), day(1), evaluate)
+    origins = members.changes[CUSTOMER].origins
+    assert origins == [Origin(request) for request in ("a", "a", "a", "a", "c")]
 
 
 # Rule 13

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from milepost.errors import Refusal
 from milepost.rules.customers import Identifier, Lookup
+from milepost.rules.effects import Origin
 from milepost.rules.issuing import EARN, ENROL, ISSUE, Act
 from milepost.rules.issuing_calls import (
     BULK_SOURCES,
@@ -54,12 +55,12 @@ def shown(value: object) -> str | None:
 
 def code(draft: CallDraft, customers_max: int = 100) -> int:
     """The refusal's number; 0 for a call that can be acted on."""
-    read = read_call(draft, ACTIONS, "request", customers_max)
+    read = read_call(draft, ACTIONS, Origin("request"), customers_max)
     return read.error.code if isinstance(read, Refusal) else 0
 
 
 def acts(draft: CallDraft) -> list[Act]:
-    read = read_call(draft, ACTIONS, "request")
+    read = read_call(draft, ACTIONS, Origin("request"))
     assert not isinstance(read, Refusal), read
     return read
 
@@ -83,7 +84,7 @@ def test_a_good_call_is_read_as_it_was_meant() -> None:
     assert (act.call.program_id, act.call.promotion_id, act.call.identifier) == (469, 57099, None)
     assert (act.call.action, act.call.actions) == (ENROL, ACTIONS)
     assert act.lookup == Lookup(Identifier("id", "555567088"), "INSTORE")
-    assert (act.earn_ids, act.request_id) == (None, "request")
+    assert (act.earn_ids, act.origin) == (None, Origin("request"))
 
 
 def test_a_call_that_is_wrong_in_several_ways_is_refused_for_the_first_of_them() -> None:
@@ -280,7 +281,7 @@ NAMED = Named("INSTORE", "mobile", "919986000586", None)
 
 
 def single(draft: CallDraft, named: Named) -> Act | int:
-    read = read_single_call(draft, named, ISSUE, "request")
+    read = read_single_call(draft, named, ISSUE, Origin("request"))
     return read.error.code if isinstance(read, Refusal) else read
 
 

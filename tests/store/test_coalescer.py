@@ -16,6 +16,7 @@ from milepost.coalescer import Coalescer
 from milepost.database import Tenant, database
 from milepost.errors import ALREADY_ENROLLED, INTERNAL, UNAVAILABLE, Refusal
 from milepost.rules.coverage import Members
+from milepost.rules.effects import Origin
 from milepost.rules.enrolment import Enrol
 from milepost.runner import Runner
 from milepost.settings import Settings
@@ -37,7 +38,7 @@ class Recorded(Enrolment):
 
 
 def enrol(world: World, customer: int, request_id: str = "") -> Enrol:
-    return Enrol(world.group_id, world.group_id, customer, "c1", 100, request_id=request_id)
+    return Enrol(world.group_id, world.group_id, customer, "c1", 100, origin=Origin(request_id))
 
 
 def codes(outcomes: Sequence[Any]) -> Counter[object]:

@@ -11,6 +11,7 @@ from msgspec import UNSET, UnsetType
 from milepost.actions.activities import RECORD
 from milepost.api import wire
 from milepost.api.activity_bodies import Unreadable
+from milepost.api.origins import origin
 from milepost.api.routes import (
     ApiRequest,
     write_all,
@@ -19,7 +20,6 @@ from milepost.api.target_group_views import Number, View
 from milepost.coalescer import Coalescer
 from milepost.database import Tenant
 from milepost.errors import UNAVAILABLE, Refusal, Refused
-from milepost.logs import request_id
 from milepost.rules.activities import Activity
 from milepost.rules.book import CountedEffect, Paid
 from milepost.rules.recording import RecordActivity, Recorded
@@ -64,8 +64,8 @@ async def submit(
     coalescer: Coalescer, tenant: Tenant, activities: Sequence[Activity]
 ) -> list[Outcome]:
     """An outcome per activity, in order. To repeat is safe: what was saved already is a DUPLICATE."""
-    identity = request_id.get()
-    commands = [RecordActivity(activity, identity) for activity in activities]
+    whose = origin()
+    commands = [RecordActivity(activity, whose) for activity in activities]
     return list(await coalescer.submit_all(RECORD, tenant, commands))
 
 
@@ -79,8 +79,8 @@ async def record(
 
     Raises 503 if none of them was done.
     """
-    identity = request_id.get()
-    commands = [RecordActivity(activity, identity) for activity in activities]
+    whose = origin()
+    commands = [RecordActivity(activity, whose) for activity in activities]
     return await write_all(
         request,
         RECORD,

@@ -12,6 +12,7 @@ import base64
 import binascii
 import secrets
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,6 +71,10 @@ class Caller:
             self.is_client,
             self.falls_back_to_default,
         )
+
+
+calling: ContextVar[Caller | None] = ContextVar("calling", default=None)
+"""The caller of the request being answered."""
 
 
 class Authenticator:
@@ -231,6 +236,7 @@ async def authorize(request: Request[Any, Any, Any]) -> None:
     if not ATTRIBUTION_HEADERS.isdisjoint(headers):
         caller = await _attributed(authenticator, caller, headers, request.scope["path"])
     request.scope["caller"] = caller  # type: ignore[typeddict-unknown-key]
+    calling.set(caller)
 
 
 async def _attributed(

@@ -9,6 +9,7 @@ from litestar import Response, post
 
 from milepost.actions.enrolment import ENROLMENT
 from milepost.api import wire
+from milepost.api.origins import origin
 from milepost.api.routes import (
     ApiRequest,
     PathId,
@@ -30,7 +31,6 @@ from milepost.errors import (
     TARGET_PERIOD_NOT_FOUND,
     Refusal,
 )
-from milepost.logs import request_id
 from milepost.rules.activities import AMOUNT_LIMIT
 from milepost.rules.enrolment import BALANCE_MAX, Enrol, Unenrol
 from milepost.rules.own_target_values import exact_number, read_target_value
@@ -115,7 +115,7 @@ async def enrol(request: ApiRequest, target_group_id: PathId, target_id: PathId)
         body.periodName,
         body.initialBalance,
         bool(body.resetStreakStatus),
-        request_id.get(),
+        origin(),
         target_value,
     )
     return await _answer(request, tenant, command)
@@ -139,7 +139,7 @@ async def unenrol(
     group, target = _ids(target_group_id, target_id)
     (body,) = await wire.read_body(request, _unenrol_bodies)
     tenant = await acting_tenant(request)
-    command = Unenrol(group, target, body.customerId, request_id.get())
+    command = Unenrol(group, target, body.customerId, origin())
     return await _answer(request, tenant, command)
 
 

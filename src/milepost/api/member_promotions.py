@@ -11,6 +11,7 @@ from litestar import Response, get, post
 from milepost.actions.issuing import ISSUING
 from milepost.api import queries, wire
 from milepost.api.customer_promotion_views import PromotionTimeline, written_timelines
+from milepost.api.origins import origin
 from milepost.api.routes import (
     ApiRequest,
     PathId,
@@ -35,7 +36,6 @@ from milepost.errors import (
     Refusal,
     Refused,
 )
-from milepost.logs import request_id
 from milepost.rules.calendar import written_instant_offset
 from milepost.rules.customer_promotions import (
     MEMBER_STATUSES,
@@ -223,7 +223,7 @@ async def enrol_member(request: ApiRequest) -> Response[bytes]:
         CallDraft(None, ENROL, body.programId, promotion_id, None, None, None),
         Named(named.source, named.identifierName, named.identifierValue, None),
         ENROL,
-        request_id.get(),
+        origin(),
     )
     if isinstance(act, Refusal):
         return wire.refuse(act, request.scope["path"])

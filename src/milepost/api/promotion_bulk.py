@@ -15,6 +15,7 @@ from msgspec import UNSET, UnsetType
 from milepost.actions.issuing import ISSUING
 from milepost.api import wire
 from milepost.api.customers import V2Warning
+from milepost.api.origins import origin
 from milepost.api.routes import (
     ApiRequest,
     acting_tenant,
@@ -43,7 +44,6 @@ from milepost.errors import (
     Refusal,
     Refused,
 )
-from milepost.logs import request_id
 from milepost.rules.issuing import (
     CUSTOMERS_MAX,
     EARN,
@@ -315,7 +315,7 @@ async def issue(request: ApiRequest) -> Response[bytes]:
         query.get("identifierValue"),
         query.get("accountId"),
     )
-    act = read_single_call(draft, named, ISSUE, request_id.get())
+    act = read_single_call(draft, named, ISSUE, origin())
     if isinstance(act, Refusal):
         return wire.refuse(act, request.scope["path"])
     path = request.scope["path"]
@@ -357,7 +357,7 @@ async def _bulk(
         body.identifierName,
         body.customers,
     )
-    acts = read_call(draft, actions, request_id.get(), customers_max)
+    acts = read_call(draft, actions, origin(), customers_max)
     if isinstance(acts, Refusal):
         return _answer([_failed(acts)])
     tenant = await acting_tenant(request)

@@ -16,6 +16,7 @@ from milepost.errors import INVALID_INPUT, Refusal
 from milepost.imports.lines import Columns
 from milepost.rules.activities import Activity
 from milepost.rules.customers import CUSTOMER_ID_MAX, ProfileDraft, Registration, read_registration
+from milepost.rules.effects import Origin
 from milepost.rules.enrolment import BALANCE_MAX, Enrol
 from milepost.rules.own_target_values import exact_number, read_target_value
 from milepost.rules.recording import RecordActivity
@@ -75,7 +76,11 @@ def activities(decode: Callable[[bytes], Activity | Refusal]) -> Kind:
 
     def read(content: bytes, request_id: str) -> RecordActivity | Refusal:
         activity = decode(content)
-        return activity if isinstance(activity, Refusal) else RecordActivity(activity, request_id)
+        return (
+            activity
+            if isinstance(activity, Refusal)
+            else RecordActivity(activity, Origin(request_id))
+        )
 
     return Kind(
         "activities",
@@ -129,7 +134,7 @@ def _read_enrolment(content: bytes, request_id: str) -> Enrol | Refusal:
         row.periodName,
         row.initialBalance,
         bool(row.resetStreakStatus),
-        request_id,
+        Origin(request_id),
         target_value,
     )
 

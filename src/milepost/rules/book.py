@@ -15,10 +15,12 @@ from typing import Literal, NamedTuple
 from milepost.rules.coverage import Enrolment, Members, target_value
 from milepost.rules.definitions import Definitions, Period, Promotion, Target, TargetGroup
 from milepost.rules.effects import (
+    NOBODYS,
     Changes,
     Effect,
     Entry,
     LevelAchievement,
+    Origin,
     OwnCycleEnd,
     Progress,
     PromotionEffect,
@@ -89,7 +91,7 @@ class Book:
     now: datetime
     cause: Cause
     evaluate: Evaluate
-    request_id: str = ""
+    origin: Origin = NOBODYS
     activity_id: str | None = None
     entries: list[Entry] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
@@ -109,7 +111,7 @@ def open_book(
     now: datetime,
     cause: Cause,
     evaluate: Evaluate,
-    request_id: str = "",
+    origin: Origin = NOBODYS,
     activity_id: str | None = None,
 ) -> Book:
     """The book of a customer who exists."""
@@ -117,7 +119,7 @@ def open_book(
     if changes is None:
         changes = Changes(customer_id, members.versions[customer_id])
         members.changes[customer_id] = changes
-    return Book(definitions, members, changes, now, cause, evaluate, request_id, activity_id)
+    return Book(definitions, members, changes, now, cause, evaluate, origin, activity_id)
 
 
 def close_book(book: Book) -> None:
@@ -132,7 +134,7 @@ def close_book(book: Book) -> None:
         )
         book.entries.append(note)
     book.changes.journal.extend(book.entries)
-    book.changes.request_ids.extend(book.request_id for _ in book.entries)
+    book.changes.origins.extend(book.origin for _ in book.entries)
 
 
 def enrolment_of(book: Book, target_id: int) -> Enrolment:

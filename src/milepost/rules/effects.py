@@ -233,6 +233,23 @@ class OwnCycleEnd:
     due_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Whose call a command is: its request id, and for which till and store a credential made it.
+
+    Empty and None where that is not known, and for what fell due.
+    """
+
+    request_id: str = ""
+    credential_id: int | None = None
+    till_id: int | None = None
+    store_id: int | None = None
+
+
+NOBODYS = Origin()
+"""What nobody called for."""
+
+
 @dataclass(slots=True)
 class Changes:
     """Everything a batch changes for one customer; `version` is the one that was loaded."""
@@ -261,7 +278,7 @@ class Changes:
     activities: list[tuple[Activity, int]] = field(default_factory=list)
     """Each with the place of its entry in `journal`."""
     journal: list[Entry] = field(default_factory=list)
-    request_ids: list[str] = field(default_factory=list)
+    origins: list[Origin] = field(default_factory=list)
     """Of the commands behind `journal`, entry by entry."""
 
     @property

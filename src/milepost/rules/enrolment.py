@@ -30,7 +30,7 @@ from milepost.rules.definitions import (
     Target,
     TargetGroup,
 )
-from milepost.rules.effects import Entry, Progress, Stint
+from milepost.rules.effects import NOBODYS, Entry, Origin, Progress, Stint
 from milepost.rules.matching import Evaluate
 from milepost.rules.own_target_values import own_value_cycles, refuse_own_value, set_own_values
 from milepost.rules.progress import set_balance
@@ -56,7 +56,7 @@ class Enrol:
     period_name: str | None = None
     initial_balance: int | None = None
     reset_streak_status: bool = False
-    request_id: str = ""
+    origin: Origin = NOBODYS
     target_value: Decimal | None = None
 
 
@@ -67,7 +67,7 @@ class Unenrol:
     target_group_id: int
     target_id: int
     customer_id: int
-    request_id: str = ""
+    origin: Origin = NOBODYS
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +173,7 @@ def apply(
     if isinstance(moved, Refusal):
         return moved
     book = open_book(
-        definitions, members, command.customer_id, now, "ENROLMENT", evaluate, command.request_id
+        definitions, members, command.customer_id, now, "ENROLMENT", evaluate, command.origin
     )
     if moved.stint is not None:
         put_stint(book, target.id, moved.stint)

@@ -32,7 +32,7 @@ from milepost.rules.definitions import (
     Definitions,
     Promotion,
 )
-from milepost.rules.effects import Earn, Issual, Usage
+from milepost.rules.effects import NOBODYS, Earn, Issual, Origin, Usage
 from milepost.rules.holdings import (
     EXPIRED,
     REPLACED,
@@ -87,7 +87,7 @@ class Act:
     call: Call
     lookup: Lookup | None
     earn_ids: tuple[int, ...] | None = None
-    request_id: str = ""
+    origin: Origin = NOBODYS
     key: str = ""
 
     @property
@@ -171,7 +171,7 @@ def act(
     if isinstance(found, Refusal):
         return found
     customer_id = found
-    book = open_book(definitions, cast, customer_id, now, "ENROLMENT", evaluate, command.request_id)
+    book = open_book(definitions, cast, customer_id, now, "ENROLMENT", evaluate, command.origin)
     holding = cast.standings.holding(customer_id, promotion.id)
     action = command.call.action
     if action == ISSUE:

@@ -28,6 +28,7 @@ from milepost.rules.customers import (
     normalise,
     read_lookup,
 )
+from milepost.rules.effects import NOBODYS, Origin
 from milepost.rules.issuing import CUSTOMERS_MAX, Act, Call
 
 CUSTOMER = "CUSTOMER"
@@ -68,7 +69,7 @@ class Named(NamedTuple):
 def read_call(
     draft: CallDraft,
     actions: tuple[str, ...],
-    request_id: str = "",
+    origin: Origin = NOBODYS,
     customers_max: int = CUSTOMERS_MAX,
 ) -> list[Act] | Refusal:
     """The acts of a bulk call, a customer each in the order sent.
@@ -92,7 +93,7 @@ def read_call(
             call,
             _lookup(kind, value, source),
             _earn_ids(customer.get("earnIds")),
-            request_id,
+            origin,
             f"{kind} {value}"[:_KEY_CHARACTERS_MAX],
         )
         for kind, value, source, customer in named
@@ -103,7 +104,7 @@ def read_single_call(
     draft: CallDraft,
     named: Named,
     action: str,
-    request_id: str = "",
+    origin: Origin = NOBODYS,
 ) -> Act | Refusal:
     """The act of a single issue call; else 1212 or 8899, 11013, 8881, in this order."""
     if draft.type == USER_GROUP:
@@ -120,8 +121,8 @@ def read_single_call(
         return call
     if isinstance(lookup, Refusal):
         key = f"{named.kind} {named.value}"[:_KEY_CHARACTERS_MAX]
-        return Act(call, None, None, request_id, key)
-    return Act(call, lookup, None, request_id)
+        return Act(call, None, None, origin, key)
+    return Act(call, lookup, None, origin)
 
 
 def _refuse_type(kind: object) -> Refusal | None:

@@ -25,7 +25,7 @@ from milepost.rules.book import (
 )
 from milepost.rules.coverage import Enrolment, Members, attempt_of, enrolled_in, target_value
 from milepost.rules.definitions import TARGET_COMPLETED, Definitions, Target, TargetGroup
-from milepost.rules.effects import Effect, Entry, PromotionEffect, Stint
+from milepost.rules.effects import NOBODYS, Effect, Entry, Origin, PromotionEffect, Stint
 from milepost.rules.matching import Evaluate, count, counts_kind, day_change
 from milepost.rules.progress import Move, move
 from milepost.rules.redemption import (
@@ -46,7 +46,7 @@ class RecordActivity:
     """Take in one activity."""
 
     activity: Activity
-    request_id: str = ""
+    origin: Origin = NOBODYS
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ def record(
         now,
         "ACTIVITY",
         evaluate,
-        command.request_id,
+        command.origin,
         activity.id,
     )
     received = _write(book, activity, planned, taken, payments)

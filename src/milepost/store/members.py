@@ -185,13 +185,14 @@ FROM unnest(%b::bigint[], %b::text[], %b::text[], %b::timestamptz[], %b::text[],
 
 SAVE_JOURNAL = """
 INSERT INTO journal (org_id, customer_id, version, ordinal, at, what, reason, target_group_id, target_id,
-                     period_id, details, request_id)
+                     period_id, details, request_id, credential_id, till_id, store_id)
 SELECT %b, k.customer_id, k.version, k.ordinal, k.at, k.what, k.reason, k.target_group_id, k.target_id,
-       k.period_id, k.details::jsonb, k.request_id
+       k.period_id, k.details::jsonb, k.request_id, k.credential_id, k.till_id, k.store_id
 FROM unnest(%b::bigint[], %b::bigint[], %b::smallint[], %b::timestamptz[], %b::text[], %b::text[],
-            %b::bigint[], %b::bigint[], %b::bigint[], %b::text[], %b::text[])
+            %b::bigint[], %b::bigint[], %b::bigint[], %b::text[], %b::text[], %b::bigint[], %b::bigint[],
+            %b::bigint[])
     AS k (customer_id, version, ordinal, at, what, reason, target_group_id, target_id, period_id, details,
-          request_id)
+          request_id, credential_id, till_id, store_id)
 """
 
 _encode = msgspec.json.Encoder().encode
@@ -431,7 +432,8 @@ def _activity_rows(changes: Sequence[Changes]) -> list[Row]:
 def _journal_rows(changes: Sequence[Changes]) -> list[Row]:
     return [
         (c.customer_id, c.version + 1, ordinal, e.at, e.what, e.reason, e.target_group_id,
-         e.target_id, e.period_id, encode_details(e), request_id)
+         e.target_id, e.period_id, encode_details(e), o.request_id, o.credential_id, o.till_id,
+         o.store_id)
         for c in changes
-        for ordinal, (e, request_id) in enumerate(zip(c.journal, c.request_ids, strict=True))
+        for ordinal, (e, o) in enumerate(zip(c.journal, c.origins, strict=True))
     ]  # fmt: skip
