@@ -90,6 +90,8 @@ BEGIN
 END $$;
 GRANT SELECT, INSERT, UPDATE ON access_groups, stores TO milepost_operator;
 GRANT SELECT, INSERT, UPDATE, DELETE ON signing_keys, revoked_tokens TO milepost_operator;
+-- A till is made as the operator, and the answer to that call is kept with it.
+GRANT EXECUTE ON FUNCTION keep_answers TO milepost_operator;
 GRANT USAGE ON SEQUENCE access_group_ids, store_ids TO milepost_operator;
 
 ---------------------------------------------------------------------------------------------------

@@ -403,6 +403,24 @@ def test_an_organisation_makes_a_till_in_its_store_that_inherits(
     assert row == (org.id, number, "At the door", True)
 
 
+def test_a_till_is_made_once_under_an_idempotency_key(service: Service, database_url: str) -> None:
+    org = service.new_org()
+    body = till_body(store(service, org, "s"), f"once.{org.id}")
+    key = {"Idempotency-Key": "till-1"}
+    first, again = (org.post("/v2/orgEntity/till", body, headers=key) for _ in range(2))
+    assert first.status_code == 200
+    assert (again.status_code, again.json()) == (200, first.json())
+    other = org.post("/v2/orgEntity/till", {**body, "name": "other"}, headers=key)
+    assert other.status_code == 422
+    with psycopg.connect(database_url) as connection:
+        made = connection.execute(
+            "SELECT count(*) FROM credentials c JOIN idempotency_keys k "
+            "ON (k.org_id, k.xmin) = (c.org_id, c.xmin) WHERE c.org_id = %s AND name LIKE 'once%%'",
+            (org.id,),
+        )
+        assert made.fetchone() == (1,)  # in one transaction
+
+
 def test_a_taken_name_is_1207_and_a_bad_store_1214(service: Service, shop: Org) -> None:
     mine = store(service, shop, "of tills")
     other = service.new_org()

@@ -18,10 +18,10 @@ from argon2 import PasswordHasher
 from argon2.exceptions import VerificationError
 
 from milepost import clock
-from milepost.database import Tx
+from milepost.database import Tenant, Tx
 from milepost.errors import FORBIDDEN, INVALID_INPUT, STORE_INVALID, TILL_NAME_TAKEN, Refusal
 from milepost.rules.access import Access, effective_access, exceeds
-from milepost.runner import Runner
+from milepost.runner import KEY_TAKEN, KeyedCall, KeyTaken, Runner
 from milepost.store.access import load_group, load_inherited, load_store
 from milepost.store.credentials import (
     Credential,
@@ -31,7 +31,9 @@ from milepost.store.credentials import (
     load_listed,
     revoke,
 )
+from milepost.store.idempotency import ask_keep_answers
 from milepost.store.orgs import load_org
+from milepost.store.pipeline import act_for
 
 LISTED_MAX = 10_000
 TOKEN_TTL_SECONDS = 300
@@ -41,6 +43,10 @@ _hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 # Verified when the name is unknown, so that an unknown name takes as long as a wrong password.
 _NOBODY = _hasher.hash(secrets.token_hex(16))
 _MD5_HEX = re.compile(r"[0-9a-f]{32}")
+
+
+class _KeyTaken(Exception):
+    """Undoes what was done for a call that was answered meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,13 +198,18 @@ async def create_credential(
 
 
 async def create_till(
-    runner: Runner, org_id: int, caller_access: Access | None, draft: TillDraft
-) -> int | Refusal:
+    runner: Runner,
+    tenant: Tenant,
+    caller_access: Access | None,
+    draft: TillDraft,
+    call: KeyedCall | None = None,
+) -> int | Refusal | KeyTaken:
     """A till of the caller's organisation; its id.
 
     1214 for an unknown store, 4000 when the till could do what its maker may not, 1207 for a name that
-    is taken.
+    is taken. The answer of a `call` is kept with the till, unless its key has one already.
     """
+    org_id = tenant.org_id
     made = await asyncio.to_thread(new_till, draft.name, draft.password)
 
     async def write(tx: Tx) -> int | Refusal:
@@ -220,9 +231,20 @@ async def create_till(
             description=draft.description,
             billable=draft.billable,
         )
-        return credential_id if credential_id is not None else Refusal(TILL_NAME_TAKEN)
+        if credential_id is None:
+            return Refusal(TILL_NAME_TAKEN)
+        answer = call.answer([credential_id]) if call is not None else None
+        if answer is not None:
+            await act_for(tx, tenant)
+            if await (await ask_keep_answers(tx, [answer], clock.now())).rows():
+                # The till must not stay: an exception undoes the transaction.
+                raise _KeyTaken
+        return credential_id
 
-    return await runner.operate(write)
+    try:
+        return await runner.operate(write)
+    except _KeyTaken:
+        return KEY_TAKEN
 
 
 async def list_credentials(runner: Runner, org_id: int) -> list[ListedCredential] | Refusal:

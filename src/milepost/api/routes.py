@@ -13,7 +13,7 @@ from litestar import Request, Response
 from litestar.params import FromPath
 
 from milepost.api.authentication import OPERATOR, Caller
-from milepost.api.idempotency import SCOPE_HEADERS, IdempotencyKeys, Render, keyed_of
+from milepost.api.idempotency import SCOPE_HEADERS, Render, keyed_of
 from milepost.coalescer import Coalescer
 from milepost.database import Tenant, Tx
 from milepost.errors import UNAVAILABLE, Error, Refusal, Refused
@@ -166,13 +166,18 @@ async def write_all(
     keyed = keyed_of(request.scope)
     call = keyed.call(render) if keyed is not None else None
     outcomes = await coalescer_of(request).submit_all(action, tenant, commands, call)
-    if keyed is not None and commands and outcomes[0] is KEY_TAKEN:
-        keys: IdempotencyKeys = request.app.state.services.keys
-        first = await keys.first_answer(keyed)
-        if first is None:  # it has been swept away in between
-            raise Refused(UNAVAILABLE)
-        return first
+    if commands and outcomes[0] is KEY_TAKEN:
+        return await taken_answer(request)
     return render(outcomes)
+
+
+async def taken_answer(request: ApiRequest) -> Response[bytes]:
+    """The first answer to a request whose key another process used meanwhile."""
+    keyed, keys = keyed_of(request.scope), request.app.state.services.keys
+    first: Response[bytes] | None = await keys.first_answer(keyed)
+    if first is None:  # it has been swept away in between
+        raise Refused(UNAVAILABLE)
+    return first
 
 
 def _scope_of(request: ApiRequest) -> Scope:

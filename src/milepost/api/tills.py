@@ -9,7 +9,8 @@ from litestar import Response, post
 
 from milepost.actions.credentials import TillDraft, create_till
 from milepost.api import wire
-from milepost.api.routes import ApiRequest, caller_of, declare, runner_of
+from milepost.api.idempotency import keyed_of
+from milepost.api.routes import ApiRequest, caller_of, declare, runner_of, taken_answer
 from milepost.errors import BAD_REQUEST, STORE_INVALID, TILL_NAME_TAKEN, Refusal, Refused
 
 Short = Annotated[str, msgspec.Meta(max_length=200)]
@@ -65,10 +66,18 @@ async def create_org_till(request: ApiRequest) -> Response[bytes]:
         body.description or "",
         body.billable is not False,
     )
-    made = await create_till(runner_of(request), caller.tenant.org_id, caller.access, draft)
+    keyed = keyed_of(request.scope)
+    call = keyed.call(lambda outcomes: _created(outcomes[0])) if keyed is not None else None
+    made = await create_till(runner_of(request), caller.tenant, caller.access, draft, call)
     if isinstance(made, Refusal):
         return wire.refuse(made, request.scope["path"])
-    return wire.answer_v2(TillCreated(made, []))
+    if isinstance(made, int):
+        return _created(made)
+    return await taken_answer(request)
+
+
+def _created(till_id: int) -> Response[bytes]:
+    return wire.answer_v2(TillCreated(till_id, []))
 
 
 ROUTES = (create_org_till,)
