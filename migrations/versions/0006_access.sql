@@ -82,7 +82,7 @@ DO $$
 DECLARE
     relation text;
 BEGIN
-    -- The operator's only: no request of an organisation reads these for itself.
+    -- The operator's only: no request of an organisation reads these for itself, but for the names of stores.
     FOREACH relation IN ARRAY ARRAY['access_groups', 'stores', 'signing_keys', 'revoked_tokens'] LOOP
         EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', relation);
         EXECUTE format('CREATE POLICY operator ON %I TO milepost_operator USING (true) WITH CHECK (true)', relation);
@@ -95,7 +95,24 @@ GRANT EXECUTE ON FUNCTION keep_answers TO milepost_operator;
 GRANT USAGE ON SEQUENCE access_group_ids, store_ids TO milepost_operator;
 
 ---------------------------------------------------------------------------------------------------
--- Who did it: beside `credential_id`, the till and the store that a call was made for
+-- Who did it, for those who are told. A parent may have acted for its child.
+
+CREATE POLICY tenant ON stores TO milepost_app USING (org_id IN (
+    nullif(current_setting('milepost.org_id', true), '')::bigint,
+    nullif(current_setting('milepost.root_org_id', true), '')::bigint
+));
+GRANT SELECT ON stores TO milepost_app;
+
+-- The names of credentials without anything secret, to the organisation itself: its owner reads `credentials` here.
+CREATE VIEW callers WITH (security_barrier) AS
+SELECT org_id, credential_id, name FROM credentials
+WHERE org_id IN (
+    nullif(current_setting('milepost.org_id', true), '')::bigint,
+    nullif(current_setting('milepost.root_org_id', true), '')::bigint
+);
+GRANT SELECT ON callers TO milepost_app;
+
+-- Beside `credential_id`, the till and the store that a call was made for
 
 ALTER TABLE journal
     ADD COLUMN till_id  bigint,

@@ -415,7 +415,7 @@ def test_a_till_is_made_once_under_an_idempotency_key(service: Service, database
     with psycopg.connect(database_url) as connection:
         made = connection.execute(
             "SELECT count(*) FROM credentials c JOIN idempotency_keys k "
-            "ON (k.org_id, k.xmin) = (c.org_id, c.xmin) WHERE c.org_id = %s AND name LIKE 'once%%'",
+            "ON k.org_id = c.org_id AND k.xmin = c.xmin WHERE c.org_id = %s AND name LIKE 'once%%'",
             (org.id,),
         )
         assert made.fetchone() == (1,)  # in one transaction

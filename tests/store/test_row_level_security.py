@@ -14,7 +14,7 @@ TABLES = """
 SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p') AND n.nspname = 'public' AND c.relname <> 'alembic_version' ORDER BY 1
 """
-OPERATORS_ONLY = {"credentials", "access_groups", "stores", "signing_keys", "revoked_tokens"}
+OPERATORS_ONLY = {"credentials", "access_groups", "signing_keys", "revoked_tokens"}
 SHARED_BY_HIERARCHY = {"customers", "customer_profiles", "customer_identifiers"}
 
 
@@ -72,6 +72,7 @@ def other(world: World) -> World:
         org.run(
             "INSERT INTO streak_levels VALUES (%(org)s, %(group)s, 1, 'l', 'l', 1, '[]', now(), 1, now(), 1)"
         )
+        org.run("INSERT INTO stores VALUES (%(org)s, 7, 'c', 'n', NULL, NULL, NULL, NULL, now())")
         org.run(
             "INSERT INTO credentials (org_id, kind, name, secret_hash, created_at) "
             "VALUES (%(org)s, 'TILL', 'till.' || %(org)s, 'x', now())"
@@ -195,3 +196,19 @@ async def test_the_role_survives_a_reset(runner: Runner, world: World) -> None:
     async with runner.database.transaction() as tx:
         await tx.execute("RESET ROLE")
         assert await (await tx.execute("SELECT current_user")).fetchone() == ("milepost_app",)
+
+
+async def test_an_organisation_reads_the_names_of_its_own_credentials_and_nothing_else_of_them(
+    world: World, other: World, runner: Runner, tenant: Tenant
+) -> None:
+    async with runner.database.transaction() as tx:
+        await act_for(tx, tenant)
+        cursor = await tx.execute("SELECT * FROM callers")
+        assert [column.name for column in cursor.description or ()] == [
+            "org_id",
+            "credential_id",
+            "name",
+        ]
+        assert {row[0] for row in await cursor.fetchall()} == {world.org_id}
+    async with runner.database.transaction() as tx:
+        assert await (await tx.execute("SELECT FROM callers")).fetchall() == []

@@ -34,7 +34,7 @@ from milepost.rules.activities import EVENT, POINTS_EARNED, RETURN, TRANSACTION
 from milepost.rules.calendar import written_instant_offset
 from milepost.rules.definitions import TargetGroup
 from milepost.runner import Moment
-from milepost.store.views import TrackedEvent, TrackedPage, load_tracked_events
+from milepost.store.tracked_events import TrackedEvent, TrackedPage, load_tracked_events
 
 LIMIT_DEFAULT = 10
 LIMIT_MAX = 1_000

@@ -22,11 +22,27 @@ _ID_KEYS = {TRANSACTION: "TransactionId", RETURN: "ReturnId", EVENT: "EventId"}
 
 
 @dataclass(frozen=True, slots=True)
+class EnteredBy:
+    """Who made the call behind something: a till or, where none is known, a credential, by its id.
+
+    The till's name, and the store's code, name and external ids; None where there is none.
+    """
+
+    id: int
+    till_name: str | None = None
+    store_code: str | None = None
+    store_name: str | None = None
+    external_id: str | None = None
+    external_id_1: str | None = None
+    external_id_2: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Occurrence:
     """An entry of the journal with its place there; `id` rises with each entry of the customer.
 
     `cause` is the entry of the activity behind it, where there is one. `request_id` is that of the
-    call, empty for what fell due.
+    call, empty for what fell due, and `entered_by` says who made it, as far as that is known.
     """
 
     id: int
@@ -35,6 +51,7 @@ class Occurrence:
     entry: Entry
     cause: Entry | None = None
     request_id: str = ""
+    entered_by: EnteredBy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,13 +346,31 @@ def triggering_activity(
     return {
         "name": name,
         "identifiers": [{"key": each[0], "value": each[1]} for each in identifiers if each],
-        "enteredBy": {},
+        "enteredBy": _entered_by(about.occurrence.entered_by),
         "entityInformation": {
             "entityType": "CUSTOMER",
             "entityId": about.recipient.customer_id,
         },
         "additionalAttributes": [],
     }
+
+
+def _entered_by(by: EnteredBy | None) -> Data:
+    """Who made the call, with till and store where they are known; nothing for what fell due."""
+    if by is None:
+        return {}
+    found: Data = {"id": by.id}
+    if by.till_name is not None:
+        found["till"] = {"code": by.till_name, "name": by.till_name}
+    if by.store_code is not None:
+        found["store"] = {
+            "code": by.store_code,
+            "name": by.store_name,
+            "externalId": by.external_id,
+            "externalId1": by.external_id_1,
+            "externalId2": by.external_id_2,
+        }
+    return found
 
 
 def _counter(scene: Scene) -> str:

@@ -18,8 +18,8 @@ from milepost.rules.coverage import Enrolment
 from milepost.rules.customers import Identifier, Profile
 from milepost.rules.effects import ORDINAL_BITS, Entry, LevelAchievement, entry_id
 from milepost.rules.envelopes import Recipient
-from milepost.rules.notification_blocks import Occurrence
-from milepost.rules.reasons import ACTIVITY, COUNTED, HIDDEN_WHATS, NOTIFYING_WHATS
+from milepost.rules.notification_blocks import EnteredBy, Occurrence
+from milepost.rules.reasons import ACTIVITY, HIDDEN_WHATS, NOTIFYING_WHATS
 from milepost.store.journal import decode_details
 from milepost.store.members import add_progress, read_stints
 from milepost.store.pipeline import Reply, ask
@@ -124,7 +124,9 @@ WHERE org_id = %b AND customer_id = %b AND (
 """  # noqa: S608
 _OCCURRENCES = """
 SELECT j.version, j.ordinal, j.at, j.what, j.reason, j.target_group_id, j.target_id, j.period_id,
-       j.details::text, j.request_id, c.at, c.what, c.reason, c.details::text
+       j.details::text, j.request_id, c.at, c.what, c.reason, c.details::text,
+       coalesce(j.till_id, b.credential_id), t.name, s.code, s.name, s.external_id, s.external_id_1,
+       s.external_id_2
 FROM ({}) AS j
 LEFT JOIN LATERAL (
     SELECT version, ordinal FROM activities a
@@ -136,6 +138,11 @@ LEFT JOIN LATERAL (
     WHERE c.org_id = j.org_id AND c.customer_id = j.customer_id AND c.version = a.version
       AND c.ordinal = a.ordinal OFFSET 0
 ) AS c ON true
+LEFT JOIN LATERAL (SELECT * FROM callers WHERE credential_id = j.credential_id OFFSET 0) AS b ON true
+LEFT JOIN LATERAL (SELECT * FROM callers WHERE credential_id = j.till_id OFFSET 0) AS t ON true
+LEFT JOIN LATERAL (
+    SELECT * FROM stores WHERE org_id = b.org_id AND store_id = j.store_id OFFSET 0
+) AS s ON true
 ORDER BY j.version, j.ordinal
 """
 ASK_OCCURRENCES_BEFORE = _OCCURRENCES.format(
@@ -146,40 +153,6 @@ ASK_OCCURRENCES_AFTER = _OCCURRENCES.format(
     f"{_NOTIFYING} AND (version, ordinal) > (%b::bigint, %b::integer)"
     " ORDER BY version, ordinal LIMIT %b"
 )
-
-# An activity is one event of a target in a cycle, however many amounts it brought there.
-_TRACKED = f"""
-SELECT version, ordinal, at, reason AS kind, details ->> 'eventName' AS name,
-       details ->> 'activity' AS unique_id, (details ->> 'occurredAt')::timestamptz AS occurred_at,
-       e.period_id, e.amount
-FROM journal j
-CROSS JOIN LATERAL (
-    SELECT (effect ->> 2)::bigint AS period_id, sum((effect ->> 5)::numeric) AS amount
-    FROM jsonb_array_elements(j.details -> 'effects') AS effect
-    WHERE (effect ->> 1)::bigint = %b AND effect ->> 3 = ANY ('{{{", ".join(COUNTED)}}}')
-    GROUP BY 1 OFFSET 0
-) AS e
-WHERE j.org_id = %b AND j.customer_id = %b AND j.what = '{ACTIVITY}'
-UNION ALL
-SELECT version, ordinal, at, what, NULL, request_id, at, period_id,
-       coalesce((details ->> 'balance')::numeric, 0)
-FROM journal
-WHERE org_id = %b AND customer_id = %b AND target_id = %b AND what IN ('ENROLLED', 'UNENROLLED')
-"""  # noqa: S608
-ASK_TRACKED_EVENTS = f"""
-WITH tracked AS (
-    SELECT * FROM ({_TRACKED}) AS t WHERE %b::bigint IS NULL OR period_id = %b
-)
-SELECT (SELECT count(*) FROM tracked), page.*
-FROM (VALUES (1)) AS one
-LEFT JOIN LATERAL (
-    SELECT * FROM tracked ORDER BY coalesce(occurred_at, at), version, ordinal, period_id
-    LIMIT %b OFFSET %b
-) AS page ON true
-"""  # noqa: S608
-ASK_ENROLLED_ONCE = """
-SELECT FROM enrolments WHERE org_id = %b AND customer_id = %b AND target_id = %b LIMIT 1
-"""
 
 _LAST = 2**63 - 1
 
@@ -263,34 +236,6 @@ class PointsLine:
     target_id: int | None
     points: Decimal
     promotion_id: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TrackedEvent:
-    """An event that a target counted, or an enrolment in it or unenrolment from it.
-
-    `kind` is the activity's type, else ENROLLED or UNENROLLED. `unique_id` is the activity's id, else
-    that of the request. `occurred_at` is its own date, `at` when it was received.
-    """
-
-    id: int
-    at: datetime
-    kind: str
-    name: str | None
-    unique_id: str | None
-    occurred_at: datetime
-    period_id: int | None
-    amount: Decimal
-
-
-@dataclass(frozen=True, slots=True)
-class TrackedPage:
-    """One page of a target's events; `total` counts those of all pages."""
-
-    events: Sequence[TrackedEvent]
-    total: int
-    enrolled: bool
-    """Whether the customer ever was in the target."""
 
 
 async def load_standing(tx: Tx, tenant: Tenant, customer_id: int) -> Standing | None:
@@ -399,57 +344,14 @@ async def load_occurrences(
     return recipient, [_occurrence(*row) for row in await occurrences.rows()]
 
 
-async def load_tracked_events(
-    tx: Tx,
-    tenant: Tenant,
-    customer_id: int,
-    target_id: int,
-    period_id: int | None,
-    limit: int,
-    offset: int,
-) -> TrackedPage | None:
-    """`limit` of a target's events for the customer after the first `offset`, by their dates.
-
-    Those of one cycle, unless `period_id` is None. Three statements, one round trip.
-    """
-    member = (tenant.org_id, customer_id)
-    customer = await ask(tx, ASK_CUSTOMER, tenant.root_org_id, customer_id)
-    enrolled = await ask(tx, ASK_ENROLLED_ONCE, *member, target_id)
-    events = await ask(
-        tx,
-        ASK_TRACKED_EVENTS,
-        target_id,
-        *member,
-        *member,
-        target_id,
-        period_id,
-        period_id,
-        limit,
-        offset,
-    )
-    if not await customer.rows():
-        return None
-    rows = await events.rows()
-    return TrackedPage(
-        [_tracked_event(*row) for _, *row in rows if row[0] is not None],
-        rows[0][0],
-        bool(await enrolled.rows()),
-    )
-
-
 def _occurrence(version: int, ordinal: int, *columns: Any) -> Occurrence:
-    *about, request_id, caused_at, what, reason, details = columns
+    about, (request_id, caused_at, what, reason, details) = columns[:7], columns[7:12]
     line = _journal_line(version, ordinal, *about)
     cause = None
     if caused_at is not None:
         cause = _journal_line(0, 0, caused_at, what, reason, None, None, None, details).entry
-    return Occurrence(line.id, version, ordinal, line.entry, cause, request_id or "")
-
-
-def _tracked_event(version: int, ordinal: int, at: datetime, *columns: Any) -> TrackedEvent:
-    kind, name, unique_id, occurred_at, period_id, amount = columns
-    line_id = entry_id(version, ordinal)
-    return TrackedEvent(line_id, at, kind, name, unique_id, occurred_at or at, period_id, amount)
+    by = EnteredBy(*columns[12:]) if columns[12] is not None else None
+    return Occurrence(line.id, version, ordinal, line.entry, cause, request_id or "", by)
 
 
 def _journal_line(version: int, ordinal: int, *columns: Any) -> JournalLine:
