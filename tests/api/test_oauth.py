@@ -36,6 +36,7 @@ def service_settings(database_url: str) -> Settings:
         admin_token=ADMIN_TOKEN,
         secret_key=SECRET_KEY,
         credential_ttl_seconds=TTL_SECONDS,
+        log_requests="all",
     )
 
 
@@ -685,3 +686,32 @@ def test_with_the_secret_key_put_behind_a_new_one_the_signing_key_stays(
         assert parts(new)[0]["kid"] != parts(token)[0]["kid"]
         assert (status(elsewhere, token), status(elsewhere, new)) == (200, 200)
     assert [key["retiredAt"] is None for key in keys(service, org)] == [False, True]
+
+
+def test_no_token_secret_or_key_is_ever_logged(
+    anybody: httpx.Client, service: Service, database_url: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    org = service.new_org()
+    key, secret = new_client(service, org)
+    token = generate(anybody, (key, secret))
+    assert status(anybody, token) == 200
+    assert status(anybody, token[:-4]) == 401
+    anybody.post(
+        "/oauth/token", data={"grant_type": "x", "client_id": key, "client_secret": secret}
+    )
+    rotate(service, org)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            "UPDATE signing_keys SET private_key_encrypted = 'x.x.x' WHERE org_id = %s", (org.id,)
+        )
+    anew = generate(anybody, (key, secret))
+    anybody.post("/oauth/revoke", data={"token": anew}, auth=(key, secret))
+    assert status(anybody, anew) == 401
+    logged = ""
+    deadline = datetime.now(UTC) + timedelta(seconds=10)
+    while logged.count("/milepost/v1/clock") < 3:  # a line follows its answer
+        logged += capfd.readouterr().err
+        assert datetime.now(UTC) < deadline
+    assert "signing_key_unreadable" in logged
+    for hidden in (secret, token, token[-20:], anew, anew[-20:], SECRET_KEY, "PRIVATE"):
+        assert hidden not in logged

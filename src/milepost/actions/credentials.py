@@ -11,7 +11,6 @@ import asyncio
 import hashlib
 import re
 import secrets
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from argon2 import PasswordHasher
@@ -136,11 +135,15 @@ def new_oauth_client(key: str = "", secret: str = "") -> NewCredential:
 
 
 async def save_credential(
-    tx: Tx, org_id: int, made: NewCredential, access: Mapping[str, str] | None
+    tx: Tx,
+    org_id: int,
+    made: NewCredential,
+    access: Access | None,
+    default_till_id: int | None = None,
 ) -> int | None:
     """Save a credential of the organisation; its id, or None when the name is taken.
 
-    `access` None: everything.
+    `access` None: everything. `default_till_id` is only an OAuth client's.
     """
     return await insert_credential(
         tx,
@@ -150,6 +153,7 @@ async def save_credential(
         secret_hash=made.secret_hash,
         access=access,
         created_at=clock.now(),
+        default_till_id=default_till_id,
     )
 
 

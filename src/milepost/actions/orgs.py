@@ -89,8 +89,11 @@ async def create_org(
             revokes_restore_limits=draft.revokes_restore_limits is True,
             created_at=created_at,
         )
+        till_id: int | None = None
         for made in (first_till, first_oauth):
-            if await save_credential(tx, org_id, made, None) is None:
+            # What the first OAuth client does counts for the first till, unless it says otherwise.
+            till_id = await save_credential(tx, org_id, made, None, till_id)
+            if till_id is None:
                 # The organisation must not stay: an exception undoes the transaction.
                 raise Refused(INVALID_INPUT, f"The name {made.name} is taken.")
         org = await load_org(tx, org_id)

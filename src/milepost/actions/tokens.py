@@ -221,7 +221,8 @@ class Keyring:
         """The key of this id if it still verifies, from memory or the database."""
         known = self._public.get(kid)
         if known is None or known[0] < time.monotonic():
-            if self._lookups >= LOOKUPS_MAX:
+            # Anybody can ask for ids that there are not: that must not keep out those that there are.
+            if known is None and self._lookups >= LOOKUPS_MAX:
                 raise Refused(UNAVAILABLE)
             self._lookups += 1
             try:
