@@ -48,6 +48,7 @@ UNKNOWN: Names = {
     "eventName": "nobodysEvent",
     "issualId": "918273645009",
     "earnId": "918273645010",
+    "storeId": "918273645011",
 }
 FIXED: Names = {
     "promotionType": "SIMPLE",
@@ -149,6 +150,11 @@ def bodies(names: Names) -> dict[str, Any]:
             "customer_id": names["customerId"],
         },
         "POST /v2/events/webhook": {},
+        "POST /v2/orgEntity/till": {
+            "name": "strangers.till",
+            "password": "Pass123",
+            "storeId": int(names["storeId"]),
+        },
         "POST /v2/promotion/bulk/directEarn": bulk,
         "POST /v2/promotion/bulk/enrolAndEarn": {**bulk, "bulkAction": "ENROL"},
         "POST /v2/promotion/bulk/revokeDirectEarn": {
@@ -252,6 +258,8 @@ def owner(service: Service) -> tuple[Org, Names]:
             },
         )
     )["response"][0]["result"]
+    store = {"storeId": 881003, "code": "owners", "name": "Owner's store"}
+    made(service.operator.post(f"/milepost/v1/orgs/{org.id}/stores", json=store))
     span = {"from": "2026-05-01T00:00:00Z", "to": AT, "targetGroupId": group_id}
     simulation = made(org.post("/milepost/v1/simulations", span))["data"]["simulationId"]
     return org, {
@@ -278,6 +286,7 @@ def owner(service: Service) -> tuple[Org, Names]:
         "eventName": "ownersEvent",
         "issualId": str(earned["issualId"]),
         "earnId": str(earned["earnedId"]),
+        "storeId": "881003",
     }
 
 
