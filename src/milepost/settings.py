@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from ipaddress import ip_network
 from pathlib import Path
 
 SECRET_KEY_CHARACTERS_MIN = 32
@@ -59,6 +60,14 @@ class Settings:
     """Whether this service also does what falls due in real organisations, in a process beside."""
     sweep_seconds: float = 60.0
     """How often that process looks for due work that was left."""
+    webhook_timeout_seconds: float = 10.0
+    """How long a delivery to a webhook may take altogether."""
+    webhook_retry_days: float = 7.0
+    """How long a delivery is tried again, from its first try on; then it is a dead letter."""
+    webhook_log_days: float = 30.0
+    """How long what was delivered stays in the log."""
+    webhook_allowed_networks: str = ""
+    """Networks that deliveries may go to although they are not public: CIDR, divided by commas."""
     stop_timeout_seconds: float = 8.0
     """How long requests in flight may take after SIGTERM; the contract allows 10 s in all."""
 
@@ -117,6 +126,9 @@ def _check(settings: Settings) -> None:
         "direct_earn_customers_max": (0, 10_000),
         "sweep_seconds": (0.1, 3_600),
         "stop_timeout_seconds": (1, 300),
+        "webhook_timeout_seconds": (0.1, 60),
+        "webhook_retry_days": (0, 365),
+        "webhook_log_days": (0, 3_650),
     }
     for name, (low, high) in bounds.items():
         value = getattr(settings, name)
@@ -131,5 +143,11 @@ def _check(settings: Settings) -> None:
         )
     if settings.log_requests not in ("all", "errors", "none"):
         raise SettingError(f"log_requests = {settings.log_requests!r}: must be all, errors or none")
+    try:
+        for part in settings.webhook_allowed_networks.split(","):
+            if part.strip():
+                ip_network(part.strip())
+    except ValueError as error:
+        raise SettingError(f"webhook_allowed_networks: {error}") from None
     if settings.demo and settings.host not in ("127.0.0.1", "::1", "localhost"):
         raise SettingError("--demo makes known passwords, so it needs a loopback --host")

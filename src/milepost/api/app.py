@@ -43,6 +43,8 @@ from milepost.api import (
     transactions,
     unified_promotions,
     users,
+    webhook_deliveries,
+    webhooks,
     wire,
 )
 from milepost.api.authentication import Authenticator, authorize
@@ -98,6 +100,8 @@ ROUTES = (
     *member_promotions.ROUTES,
     *gateway_promotions.ROUTES,
     *unified_promotions.ROUTES,
+    *webhooks.ROUTES,
+    *webhook_deliveries.ROUTES,
 )
 
 CLOSE_SECONDS = 1.0

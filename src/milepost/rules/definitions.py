@@ -357,6 +357,8 @@ class Definitions:
     """Drafts and ended ones too: a promotion is never deleted."""
     revokes_restore_limits: bool = False
     """Whether what is revoked no longer counts towards the limits (domain: promotions §8, Q13)."""
+    is_notified: bool = False
+    """Whether an endpoint, of the organisation or its parent, is told of what happens here."""
 
     @cached_property
     def zone(self) -> ZoneInfo:

@@ -280,6 +280,8 @@ class Changes:
     journal: list[Entry] = field(default_factory=list)
     origins: list[Origin] = field(default_factory=list)
     """Of the commands behind `journal`, entry by entry."""
+    is_notified: bool = False
+    """Whether anybody listens to what happens in the organisation; the claim says so."""
 
     @property
     def only_leans(self) -> bool:

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator, Mapping
 
 from milepost.rules import notification_blocks as blocks
 from milepost.rules.definitions import Definitions
+from milepost.rules.effects import Entry
 from milepost.rules.envelopes import Data, Notification, Recipient, customer_identifiers, event_id
 from milepost.rules.notification_blocks import About, Occurrence
 from milepost.rules.promotion_notifications import of_promotion
-from milepost.rules.reasons import ACTIVITY
+from milepost.rules.reasons import ACTIVITY, NOTIFYING_WHATS
 from milepost.rules.scene import Scene, scene_of
 
 Named = Iterator[tuple[str, Data]]
@@ -44,6 +45,13 @@ def notifications(
         )
         for index, (name, data) in enumerate(found)
     ]
+
+
+def may_notify(entry: Entry) -> bool:
+    """Whether an entry may have notifications; it may have none all the same."""
+    if entry.what == ACTIVITY:
+        return any(effect.amount != 0 for effect in entry.effects)
+    return entry.what in NOTIFYING_WHATS or entry.what == "UNACHIEVED"
 
 
 def _of(about: About, scene: Scene) -> Named:

@@ -35,7 +35,8 @@ from milepost.store.promotions import (
 )
 
 ASK_ORG = """
-SELECT definitions_revision, time_zone, returns_adjust_targets, revokes_restore_limits
+SELECT definitions_revision, time_zone, returns_adjust_targets, revokes_restore_limits,
+       is_notified
 FROM orgs WHERE org_id = %b
 """
 
@@ -93,7 +94,7 @@ async def load_definitions(tx: Tx, tenant: Tenant) -> Definitions:
     promotions = await ask_promotions(tx, tenant)
 
     revision, time_zone, *switches = (await org.rows())[0]
-    returns_adjust_targets, revokes_restore_limits = switches
+    returns_adjust_targets, revokes_restore_limits, is_notified = switches
     group_rows = await groups.rows()
     periods_of = await _by_first(periods, _period)
     values_of = await _by_first(values, TargetValue)
@@ -117,6 +118,7 @@ async def load_definitions(tx: Tx, tenant: Tenant) -> Definitions:
         read_programs(await programs.rows()),
         read_promotions(await promotions.rows()),
         revokes_restore_limits,
+        is_notified,
     )
 
 

@@ -29,6 +29,7 @@ from milepost.store.holdings import (
     redemption_rows,
 )
 from milepost.store.journal import encode_details
+from milepost.store.outbox import SAVE_OUTBOX, outbox_rows
 from milepost.store.pipeline import Reply, Rows, ask, tell
 
 # The version must be read before the rows that it guards. Under READ COMMITTED each statement sees its
@@ -318,6 +319,9 @@ async def claim(
         [change.customer_id for change in writing],
         [change.version for change in writing],
     )
+    if definitions.is_notified:
+        for change in writing:
+            change.is_notified = True
     rewards = [reward for change in changes for reward in change.rewards]
     ids = await ask(tx, ASK_REWARD_IDS, len(rewards)) if rewards else None
     won = {row[0] for row in await reply.rows()}
@@ -362,6 +366,7 @@ async def save_changes(tx: Tx, tenant: Tenant, changes: Sequence[Changes]) -> No
         (SAVE_EARNS, earn_rows(changes)),
         (SAVE_REDEMPTIONS, redemption_rows(changes)),
         (SAVE_JOURNAL, _journal_rows(changes)),
+        (SAVE_OUTBOX, outbox_rows(changes)),
     ):
         if rows:
             branches.append(f"branch_{len(branches)} AS ({statement})")

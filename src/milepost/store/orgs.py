@@ -112,13 +112,14 @@ async def insert_org(
         tx,
         """
         INSERT INTO orgs (root_org_id, name, time_zone, sandbox, sandbox_now, returns_adjust_targets,
-                          revokes_restore_limits, created_at, org_id)
-        SELECT coalesce(%b, n.id), %b, %b, %b, %b, %b, %b, %b, n.id
+                          revokes_restore_limits, created_at, is_notified, org_id)
+        SELECT coalesce(%b, n.id), %b, %b, %b, %b, %b, %b, %b,
+               EXISTS (SELECT FROM webhooks WHERE org_id = %b AND active AND hears_children), n.id
         FROM (SELECT nextval('orgs_org_id_seq') AS id) n
         RETURNING org_id
         """,
         parent_org_id, name, time_zone, sandbox, sandbox_now, returns_adjust_targets,
-        revokes_restore_limits, created_at,
+        revokes_restore_limits, created_at, parent_org_id,
     )  # fmt: skip
     org_id: int = (await reply.rows())[0][0]
     return org_id

@@ -34,7 +34,12 @@ ON CONFLICT (org_id, promotion_id) DO UPDATE
 SET name_key = excluded.name_key, identifier = excluded.identifier, promotion = excluded.promotion
 """
 
+# Whoever listens is told of it: of the organisation itself, which is customer 0.
 SAVE_CHANGE = """
+WITH told AS (
+    INSERT INTO webhook_outbox (org_id, customer_id, version)
+    SELECT org_id, 0, %b FROM orgs WHERE org_id = %b AND is_notified
+)
 INSERT INTO promotion_changes (org_id, promotion_id, revision, at, what, promotion, request_id, credential_id)
 VALUES (%b, %b, %b, %b, %b, %b::jsonb, %b, %b)
 """
@@ -154,6 +159,8 @@ async def save_promotion(tx: Tx, tenant: Tenant, change: PromotionChange) -> Non
     await tell(
         tx,
         SAVE_CHANGE,
+        change.revision,
+        tenant.org_id,
         tenant.org_id,
         promotion.id,
         change.revision,
@@ -197,8 +204,18 @@ async def load_changes(
         else (ASK_CHANGES_BEFORE, before if before is not None else _LAST)
     )
     rows = await (await ask(tx, statement, tenant.org_id, at, limit)).rows()
-    changes = [
-        PromotionChange(revision, at, what, _decode(text), request_id, credential_id)
-        for revision, _, at, what, text, request_id, credential_id in rows
-    ]
+    changes = [read_change(*row) for row in rows]
     return changes if after is not None else changes[::-1]
+
+
+def read_change(
+    revision: int,
+    promotion_id: int,
+    at: datetime,
+    what: str,
+    text: str,
+    request_id: str,
+    credential_id: int,
+) -> PromotionChange:
+    """A version of a promotion of its row."""
+    return PromotionChange(revision, at, what, _decode(text), request_id, credential_id)

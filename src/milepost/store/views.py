@@ -22,7 +22,7 @@ from milepost.rules.notification_blocks import EnteredBy, Occurrence
 from milepost.rules.reasons import ACTIVITY, HIDDEN_WHATS, NOTIFYING_WHATS
 from milepost.store.journal import decode_details
 from milepost.store.members import add_progress, read_stints
-from milepost.store.pipeline import Reply, ask
+from milepost.store.pipeline import Reply, Rows, ask
 
 ASK_CUSTOMER = """
 SELECT loyalty_type, created_at FROM customers WHERE org_id = %b AND customer_id = %b
@@ -114,15 +114,14 @@ SELECT DISTINCT target_id, enrolment_id FROM enrolments WHERE org_id = %b AND cu
 # What brands are notified of: an activity only if it changed a value, and of what is taken back from a
 # customer levels, unified groups and earned records that were revoked. Where an activity caused
 # something, its own entry is looked up, for it says what kind of activity it was.
-_NOTIFYING = f"""
-SELECT * FROM journal
-WHERE org_id = %b AND customer_id = %b AND (
+NOTIFIES = f"""(
     what = ANY ('{{{", ".join(NOTIFYING_WHATS)}}}')
     OR what = 'UNACHIEVED' AND (details ?| '{{level, members}}' OR reason = 'PROMOTION_EARN_REVOKED')
     OR what = '{ACTIVITY}' AND jsonb_path_exists(
       details, 'strict $.effects[*][5] ? (@ like_regex "^-?[0.]*[1-9]")', '{{}}', true))
-"""  # noqa: S608
-_OCCURRENCES = """
+"""
+_NOTIFYING = f"SELECT * FROM journal WHERE org_id = %b AND customer_id = %b AND {NOTIFIES}"  # noqa: S608
+OCCURRENCES = """
 SELECT j.version, j.ordinal, j.at, j.what, j.reason, j.target_group_id, j.target_id, j.period_id,
        j.details::text, j.request_id, c.at, c.what, c.reason, c.details::text,
        coalesce(j.till_id, b.credential_id), t.name, s.code, s.name, s.external_id, s.external_id_1,
@@ -145,11 +144,11 @@ LEFT JOIN LATERAL (
 ) AS s ON true
 ORDER BY j.version, j.ordinal
 """
-ASK_OCCURRENCES_BEFORE = _OCCURRENCES.format(
+ASK_OCCURRENCES_BEFORE = OCCURRENCES.format(
     f"{_NOTIFYING} AND (version, ordinal) < (%b::bigint, %b::integer)"
     " ORDER BY version DESC, ordinal DESC LIMIT %b"
 )
-ASK_OCCURRENCES_AFTER = _OCCURRENCES.format(
+ASK_OCCURRENCES_AFTER = OCCURRENCES.format(
     f"{_NOTIFYING} AND (version, ordinal) > (%b::bigint, %b::integer)"
     " ORDER BY version, ordinal LIMIT %b"
 )
@@ -253,7 +252,7 @@ async def load_standing(tx: Tx, tenant: Tenant, customer_id: int) -> Standing | 
     if not found:
         return None
     loyalty_type, created_at = found[0]
-    known = await _profiles(profiles, identifiers)
+    known = read_profiles(await profiles.rows(), await identifiers.rows())
     person = Person(customer_id, loyalty_type, created_at, known)
     return Standing(person, await _enrolments(stints, progress, levels))
 
@@ -338,13 +337,14 @@ async def load_occurrences(
     found = await customer.rows()
     if not found:
         return None
-    known = await _profiles(profiles, identifiers)
+    known = read_profiles(await profiles.rows(), await identifiers.rows())
     ids: dict[int, int] = dict(await enrolments.rows())
     recipient = Recipient(tenant.org_id, customer_id, found[0][0], known, ids)
-    return recipient, [_occurrence(*row) for row in await occurrences.rows()]
+    return recipient, [read_occurrence(*row) for row in await occurrences.rows()]
 
 
-def _occurrence(version: int, ordinal: int, *columns: Any) -> Occurrence:
+def read_occurrence(version: int, ordinal: int, *columns: Any) -> Occurrence:
+    """An occurrence of a row of `OCCURRENCES`."""
     about, (request_id, caused_at, what, reason, details) = columns[:7], columns[7:12]
     line = _journal_line(version, ordinal, *about)
     cause = None
@@ -367,11 +367,9 @@ def _cut(page: Page, before: str, after: str) -> tuple[str, int]:
     return before, page.before if page.before is not None else _LAST
 
 
-async def _profiles(profiles: Reply, identifiers: Reply) -> list[Profile]:
-    rows = await profiles.rows()
-    known = [
-        (Identifier(kind, value), sources) for kind, value, sources in await identifiers.rows()
-    ]
+def read_profiles(rows: Rows, identifiers: Rows) -> list[Profile]:
+    """Profiles of one customer, each with the identifiers that are known there."""
+    known = [(Identifier(kind, value), sources) for kind, value, sources in identifiers]
     found = []
     for source, account_id, first_name, last_name, channels, fields in rows:
         profile = Profile(

@@ -22,6 +22,8 @@ from milepost.logs import log
 from milepost.runner import Runner
 from milepost.settings import Settings
 from milepost.store.passes import load_orgs_with_due_work
+from milepost.worker import deliveries
+from milepost.worker.deliveries import Post, add_deliveries, open_post
 from milepost.worker.simulations import simulate
 
 QUEUE = "due"
@@ -40,24 +42,31 @@ ABORT_SECONDS = 1.0
 
 
 async def work(settings: Settings, stop: asyncio.Event) -> None:
-    """Do due work, and dry runs, until `stop` is set; a batch in flight then is finished or undone."""
+    """Do due work, dry runs and deliveries until `stop` is set; a batch in flight is finished or undone."""
     few = replace(settings, pool_size_max=ORGS_AT_ONCE + 2)
     runner = Runner(database(settings.database_url, few))
     pool = jobs_pool(settings.database_url, few)
     app = create_jobs(runner)
+    post = open_post(runner, settings)
+    add_deliveries(app, post)
     await runner.database.open()
     await pool.open()
     await app.open_async(pool)
     tasks = [
-        asyncio.create_task(_ring(app)),
-        asyncio.create_task(_sweep(app, runner, settings)),
+        asyncio.create_task(_ring(app, QUEUE, ORGS_AT_ONCE, POLL_SECONDS)),
+        asyncio.create_task(
+            _ring(app, deliveries.QUEUE, deliveries.ENDPOINTS_AT_ONCE, deliveries.POLL_SECONDS)
+        ),
+        asyncio.create_task(_sweep(app, post, settings)),
         asyncio.create_task(simulate(runner)),
+        asyncio.create_task(deliveries.look(post)),
     ]
     tasks.append(asyncio.create_task(_until(stop)))
     ended, running = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in running:
         task.cancel()
     await asyncio.gather(*running, return_exceptions=True)
+    await post.close()
     await pool.close(timeout=1)
     await runner.database.close()
     for task in ended:
@@ -83,15 +92,15 @@ def create_jobs(runner: Runner) -> App:
     return app
 
 
-async def _ring(app: App) -> None:
-    """Run the alarms that ring, for ever."""
+async def _ring(app: App, queue: str, concurrency: int, poll_seconds: float) -> None:
+    """Run the jobs of a queue as they ring, for ever."""
     while True:
         try:
             await app.run_worker_async(
-                queues=[QUEUE],
-                name=QUEUE,
-                concurrency=ORGS_AT_ONCE,
-                fetch_job_polling_interval=POLL_SECONDS,
+                queues=[queue],
+                name=queue,
+                concurrency=concurrency,
+                fetch_job_polling_interval=poll_seconds,
                 listen_notify=False,
                 shutdown_graceful_timeout=ABORT_SECONDS,
                 update_heartbeat_interval=HEARTBEAT_SECONDS,
@@ -104,19 +113,20 @@ async def _ring(app: App) -> None:
         await asyncio.sleep(RETRY_SECONDS)
 
 
-async def _sweep(app: App, runner: Runner, settings: Settings) -> None:
+async def _sweep(app: App, post: Post, settings: Settings) -> None:
     """Do what was left, now and again and again: what no alarm rang for, or what its job did not end.
 
     And forget what has been kept long enough.
     """
     while True:
         try:
-            for tenant in await runner.operate(_orgs_with_due_work):
-                await _settle(runner, tenant)
-            await forget(runner, settings)
+            for tenant in await post.runner.operate(_orgs_with_due_work):
+                await _settle(post.runner, tenant)
+            await forget(post.runner, settings)
+            await deliveries.clear_log(post)
             # Nobody does these any more, and there is no need to: this was what they were for.
             stalled = await app.job_manager.get_stalled_jobs(
-                queue=QUEUE, seconds_since_heartbeat=STALLED_SECONDS
+                seconds_since_heartbeat=STALLED_SECONDS
             )
             for job in stalled:
                 await app.job_manager.finish_job(job, Status.FAILED, delete_job=True)

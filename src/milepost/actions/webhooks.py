@@ -1,0 +1,163 @@
+"""Make, change and delete webhook endpoints, renew their secrets, and deliver again (domain: promotions §7).
+
+Endpoints are edited as definitions are: each edit with the newest ones, and lost if another was faster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from milepost.actions.definitions import BOUNDARY
+from milepost.database import Tenant, Tx
+from milepost.errors import INVALID_INPUT, Refusal
+from milepost.rules.definitions import Actor
+from milepost.rules.webhooks import Webhook, WebhookDraft, drafted_webhook
+from milepost.runner import Decided, Moment
+from milepost.store import webhooks as store
+from milepost.store.definitions import claim_definitions
+
+
+@dataclass(frozen=True, slots=True)
+class DefineWebhook:
+    """Make an endpoint; `webhook_id` and `secret` are new ones."""
+
+    credential_id: int
+    webhook_id: str
+    secret: str
+    draft: WebhookDraft
+
+
+@dataclass(frozen=True, slots=True)
+class EditWebhook:
+    """Change what the draft says."""
+
+    credential_id: int
+    webhook_id: str
+    draft: WebhookDraft
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteWebhook:
+    """Take an endpoint away."""
+
+    webhook_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RenewSecret:
+    """Sign with a new secret; the one before goes on for a day."""
+
+    webhook_id: str
+    secret: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """Deliver again: the events named; or all that happened from `since` on; or else all dead letters."""
+
+    webhook_id: str
+    event_ids: tuple[str, ...] | None = None
+    since: datetime | None = None
+
+
+Command = DefineWebhook | EditWebhook | DeleteWebhook | RenewSecret | Replay
+
+
+@dataclass(slots=True)
+class Done:
+    """The outcome of an accepted edit: the endpoint, None once deleted; and how many deliveries go again."""
+
+    webhook: Webhook | None
+    replayed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Saving:
+    """What an edit saves."""
+
+    command: Command
+    done: Done
+    now: datetime
+
+
+class WebhookEdits:
+    """Outcome per command: a `Done`, or a `Refusal`. Boundary: the organisation's definitions."""
+
+    name = "webhooks"
+    batch_size_max: int | None = 1
+
+    def boundary(self, command: Command) -> str:
+        """All definitions of the organisation, for names are unique in it."""
+        return BOUNDARY
+
+    async def load(
+        self,
+        tx: Tx,
+        tenant: Tenant,
+        commands: Sequence[Command],
+        moment: Callable[[], Awaitable[Moment]],
+    ) -> list[Webhook]:
+        """The organisation's endpoints."""
+        return await store.load_webhooks(tx, tenant)
+
+    def decide(self, state: list[Webhook], commands: Sequence[Command], moment: Moment) -> Decided:
+        """Decide the one command of the batch."""
+        (command,) = commands
+        after = _decide(state, command, moment.now)
+        if isinstance(after, Refusal):
+            return Decided([after])
+        return Decided([after], {BOUNDARY: Saving(command, after, moment.now)})
+
+    async def claim(
+        self, tx: Tx, tenant: Tenant, changes: Mapping[str, Saving], moment: Moment
+    ) -> set[str]:
+        """The boundary, if the definitions are still those that the edit was decided with."""
+        won = await claim_definitions(tx, tenant, moment.definitions.revision)
+        return {BOUNDARY} if won else set()
+
+    async def save(self, tx: Tx, tenant: Tenant, changes: Mapping[str, Saving]) -> None:
+        """The endpoint, its secret, or what is to be delivered again."""
+        saving = changes[BOUNDARY]
+        command, done = saving.command, saving.done
+        match command:
+            case DefineWebhook() | EditWebhook():
+                assert done.webhook is not None
+                secret = command.secret if isinstance(command, DefineWebhook) else ""
+                await store.save_webhook(tx, tenant, done.webhook, secret)
+            case DeleteWebhook():
+                await store.delete_webhook(tx, tenant, command.webhook_id)
+            case RenewSecret():
+                await store.save_secret(tx, tenant, command.webhook_id, command.secret, saving.now)
+            case Replay():
+                done.replayed = await store.replay(
+                    tx, tenant, command.webhook_id, saving.now, command.event_ids, command.since
+                )
+
+
+WEBHOOK_EDITS = WebhookEdits()
+
+
+def _decide(webhooks: Sequence[Webhook], command: Command, now: datetime) -> Done | Refusal:
+    if isinstance(command, DefineWebhook):
+        before = Webhook(command.webhook_id, "", "")
+    else:
+        found = [each for each in webhooks if each.id == command.webhook_id]
+        if not found:
+            return unknown_webhook()
+        (before,) = found
+    match command:
+        case DefineWebhook() | EditWebhook():
+            actor = Actor(command.credential_id, now)
+            after = drafted_webhook(command.draft, before, webhooks, actor)
+            return after if isinstance(after, Refusal) else Done(after)
+        case DeleteWebhook():
+            return Done(None)
+        case RenewSecret() | Replay():
+            return Done(before)
+
+
+def unknown_webhook() -> Refusal:
+    """300004: there is no such endpoint, or it is another organisation's."""
+    return Refusal(INVALID_INPUT, "No webhook has this id.")

@@ -1,0 +1,403 @@
+"""Deliveries to a real receiver: each at least once, signed, each customer's in order."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from standardwebhooks import WebhookVerificationError
+
+from tests.harness import Org
+from tests.scenarios.vocabulary import ACCEPTED, Challenge, define_milestone, post, sale
+from tests.webhooks.conftest import Courier, log, register, states
+from tests.webhooks.receiver import Received, Receiver, Reply, expected_ids
+
+NOON = "2026-06-01T00:00:00Z"
+
+
+def life(org: Org, abc: Challenge, customers: int, sales: int = 3) -> list[int]:
+    """Customers who are enrolled and buy something a few times."""
+    found = [org.register() for _ in range(customers)]
+    for customer in found:
+        assert abc.enrol(customer, periodName="c1") == ACCEPTED
+    for _ in range(sales):
+        results = post(org, *(sale(customer, 10, NOON) for customer in found))
+        assert {each["status"] for each in results} == {"ACCEPTED"}
+    return found
+
+
+def later(org: Org, **by: float) -> None:
+    at = datetime.fromisoformat(org.now()) + timedelta(**by)
+    org.move_clock(at.isoformat())
+
+
+def by_customer(found: list[Received]) -> dict[int, list[str]]:
+    ids: dict[int, list[str]] = {}
+    for each in found:
+        ids.setdefault(each.customer, []).append(each.headers["webhook-id"])
+    return ids
+
+
+async def test_everything_is_delivered_once_in_order_and_verifiable(
+    org: Org, receiver: Receiver, courier: Courier
+) -> None:
+    abc = define_milestone(org)
+    hook = register(org, receiver.url)
+    customers = life(org, abc, 5)
+    await courier.run(hook, org)
+    expected = {customer: expected_ids(org, customer) for customer in customers}
+    assert all(len(ids) == 4 for ids in expected.values())
+    assert by_customer(receiver.received) == expected
+    for each in receiver.received:
+        each.verify(hook["secret"])
+        assert each.event["eventId"] == each.headers["webhook-id"]
+        assert each.headers["content-type"] == "application/json"
+    assert states(org, hook) == {"DELIVERED": 20}
+    await courier.run(hook, org)
+    assert len(receiver.received) == 20
+
+
+async def test_nothing_is_written_for_an_organisation_that_nobody_listens_to(
+    service: Any, org: Org, database_url: str
+) -> None:
+    abc = define_milestone(org)
+    life(org, abc, 2)
+    assert outbox(database_url, org) == []
+    hook = register(org, "http://127.0.0.1:9/")
+    life(org, abc, 1)
+    assert len(outbox(database_url, org)) == 4
+    assert org.client.delete(f"/v3/webHooks/{hook['webHookId']}").status_code == 200
+    life(org, abc, 1)
+    assert len(outbox(database_url, org)) == 4
+
+
+def outbox(database_url: str, org: Org) -> list[Any]:
+    with psycopg.connect(database_url) as connection:
+        return connection.execute(
+            "SELECT customer_id, version FROM webhook_outbox WHERE org_id = %s", (org.id,)
+        ).fetchall()
+
+
+async def test_an_endpoint_is_told_of_the_events_that_it_names_alone(
+    org: Org, receiver: Receiver, courier: Courier
+) -> None:
+    abc = define_milestone(org, asked=20)
+    hook = register(org, receiver.url, eventNames=["targetValueAchieved"])
+    life(org, abc, 2)
+    await courier.run(hook, org)
+    assert [each.event["eventName"] for each in receiver.received] == ["targetValueAchieved"] * 2
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308, 401, 403, 404, 429, 500, 503])
+async def test_what_is_no_success_is_tried_again_and_no_redirect_is_followed(
+    org: Org, receiver: Receiver, courier: Courier, status: int
+) -> None:
+    abc = define_milestone(org)
+    hook = register(org, receiver.url)
+    (customer,) = life(org, abc, 1)
+    elsewhere = {"Location": f"http://127.0.0.1:{receiver.port}/elsewhere"}
+    receiver.behaviour = lambda _: Reply(status, headers=elsewhere)
+    await courier.run(hook, org)
+    assert [each.path for each in receiver.received] == ["/hook"]
+    head, *behind = log(org, hook)
+    assert head["attempts"] == 1
+    assert head["consumerResponse"] == f"{status} {{}}"
+    assert {line["nextAttemptTimestamp"] for line in behind} == {head["nextAttemptTimestamp"]}
+    await courier.run(hook, org)  # the clock stands still, so nothing is due
+    assert len(receiver.received) == 1
+    receiver.behaviour = lambda _: Reply()
+    later(org, hours=1)
+    await courier.run(hook, org)
+    assert by_customer(receiver.taken) == {customer: expected_ids(org, customer)}
+
+
+@pytest.mark.parametrize("status", [400, 405, 410, 413, 414, 415, 422])
+async def test_what_is_refused_for_good_is_a_dead_letter_and_the_next_goes_on(
+    org: Org, receiver: Receiver, courier: Courier, status: int
+) -> None:
+    abc = define_milestone(org)
+    hook = register(org, receiver.url)
+    (customer,) = life(org, abc, 1)
+    first, *others = expected_ids(org, customer)
+    receiver.behaviour = lambda event: Reply(status if event["eventId"] == first else 200)
+    await courier.run(hook, org)
+    assert by_customer(receiver.taken) == {customer: others}
+    path = f"/milepost/v1/webhooks/{hook['webHookId']}/dead-letters"
+    (dead,) = org.get(path).json()["data"]
+    assert (dead["eventId"], dead["status"], dead["attempts"]) == (first, "DEAD", 1)
+    assert dead["nextAttemptTimestamp"] is None
+    receiver.behaviour = lambda _: Reply()
+    response = org.post(f"/milepost/v1/webhooks/{hook['webHookId']}/replay", {})
+    assert response.json()["data"] == {"replayed": 1}
+    await courier.run(hook, org)
+    assert receiver.received[-1].headers["webhook-id"] == first
+    assert states(org, hook) == {"DELIVERED": 4}
+
+
+async def test_a_receiver_that_is_away_for_an_hour_gets_everything_in_order(
+    org: Org, receiver: Receiver, courier: Courier
+) -> None:
+    """Connections are refused, then stall, then are slow; then all is well."""
+    abc = define_milestone(org)
+    hook = register(org, "http://127.0.0.1:9/hook")
+    customers = life(org, abc, 12)
+    await courier.run(hook, org)
+    assert not any(line["status"] == "DELIVERED" for line in log(org, hook))
+    assert sum(line["attempts"] for line in log(org, hook)) <= 12
+    change(org, hook, webHookUrl=receiver.url)
+    receiver.behaviour = lambda _: Reply(stalls=True)
+    await courier.run(hook, org)
+    later(org, minutes=30)
+    receiver.behaviour = lambda _: Reply(500)
+    await courier.run(hook, org)
+    later(org, minutes=30)
+    receiver.behaviour = lambda _: Reply(seconds=0.01)
+    await courier.run(hook, org)
+    later(org, hours=1)  # from the last failure
+    await courier.run(hook, org)
+    assert by_customer(receiver.firsts()) == {c: expected_ids(org, c) for c in customers}
+    assert states(org, hook) == {"DELIVERED": 48}
+
+
+async def test_a_receiver_that_is_away_is_tried_with_one_delivery_at_a_time(
+    org: Org, receiver: Receiver, courier: Courier
+) -> None:
+    abc = define_milestone(org)
+    hook = register(org, receiver.url, maxAllowedConnections=4)
+    life(org, abc, 30, sales=1)
+    receiver.behaviour = lambda _: Reply(500)
+    await courier.run(hook, org)
+    tried = len(receiver.received)
+    assert 5 <= tried < 5 + 4
+    await courier.run(hook, org)
+    assert len(receiver.received) == tried
+    later(org, hours=1)
+    await courier.run(hook, org)
+    assert len(receiver.received) == tried + 1
+    later(org, hours=1)
+    receiver.behaviour = lambda _: Reply()
+    await courier.run(hook, org)
+    later(org, hours=1)
+    await courier.run(hook, org)
+    assert states(org, hook) == {"DELIVERED": 60}
+
+
+async def test_one_poisoned_customer_holds_back_nobody_else(
+    org: Org, receiver: Receiver, courier: Courier
+) -> None:
+    abc = define_milestone(org)
+    hook = register(org, receiver.url)
+    customers = life(org, abc, 101, sales=2)
+    poisoned = customers[50]
+    receiver.behaviour = lambda event: Reply(
+        500 if event["data"]["customerIdentifiers"]["customerId"] == poisoned else 200
+    )
+    await courier.run(hook, org)
+    expected = {customer: expected_ids(org, customer) for customer in customers}
+    assert by_customer(receiver.taken) == {c: ids for c, ids in expected.items() if c != poisoned}
+    post(org, *(sale(customer, 10, NOON) for customer in customers))
+    await courier.run(hook, org)
+    assert states(org, hook) == {"DELIVERED": 400, "PENDING": 4}
+    receiver.behaviour = lambda _: Reply()
+    later(org, hours=1)
+    await courier.run(hook, org)
+    assert by_customer(receiver.taken)[poisoned] == expected_ids(org, poisoned)
+
+
+async def test_a_receiver_that_stalls_for_one_customer_keeps_the_others_going(
+    org: Org, receiver: Receiver, courier: Courier
+) -> None:
+    abc = define_milestone(org)
+    hook = register(org, receiver.url, maxAllowedConnections=2)
+    stalled, *others = life(org, abc, 20)
+    receiver.behaviour = lambda event: Reply(
+        stalls=event["data"]["customerIdentifiers"]["customerId"] == stalled
+    )
+    await courier.run(hook, org)
+    assert sorted(by_customer(receiver.taken))[1:] == sorted(others)
+    (line, *_) = log(org, hook, customerId=str(stalled))
+    assert line["consumerResponse"] == "No answer within 0.4 s."
+
+
+async def test_never_more_tries_at_once_than_the_endpoint_allows(
+    org: Org, receiver: Receiver, courier: Courier
+) -> None:
+    abc = define_milestone(org)
+    hook = register(org, receiver.url, maxAllowedConnections=3)
+    life(org, abc, 12, sales=1)
+    receiver.behaviour = lambda _: Reply(seconds=0.02)
+    await courier.run(hook, org)
+    assert len(receiver.taken) == 24
+    assert receiver.at_once_max == 3
+
+
+async def test_after_seven_days_a_delivery_is_given_up_and_the_next_goes_on(
+    org: Org, receiver: Receiver, courier: Courier
+) -> None:
+    abc = define_milestone(org)
+    hook = register(org, receiver.url)
+    (customer,) = life(org, abc, 1)
+    first, *others = expected_ids(org, customer)
+    receiver.behaviour = lambda event: Reply(500 if event["eventId"] == first else 200)
+    await courier.run(hook, org)
+    for days in (3, 3.99):
+        later(org, days=days)
+        await courier.run(hook, org)
+    assert states(org, hook) == {"PENDING": 4}
+    later(org, hours=1)
+    await courier.run(hook, org)
+    assert states(org, hook) == {"DELIVERED": 3, "DEAD": 1}
+    assert by_customer(receiver.taken) == {customer: others}
+
+
+async def test_a_receiver_may_ask_for_time(org: Org, receiver: Receiver, courier: Courier) -> None:
+    abc = define_milestone(org)
+    hook = register(org, receiver.url)
+    life(org, abc, 1)
+    receiver.behaviour = lambda _: Reply(429, headers={"Retry-After": "1800"})
+    await courier.run(hook, org)
+    line = log(org, hook)[0]
+    assert line["nextAttemptTimestamp"] - line["eventStartTimestamp"] >= 1_800_000
+
+
+async def test_an_inactive_endpoint_waits_and_a_deleted_one_is_told_nothing_more(
+    org: Org, receiver: Receiver, courier: Courier
+) -> None:
+    abc = define_milestone(org)
+    hook = register(org, receiver.url)
+    (customer,) = life(org, abc, 1)
+    receiver.behaviour = lambda _: Reply(500)
+    await courier.run(hook, org)
+    change(org, hook, active=False)
+    later(org, hours=1)
+    await courier.run(hook, org)
+    assert len(receiver.received) == 1
+    change(org, hook, active=True)
+    receiver.behaviour = lambda _: Reply()
+    await courier.run(hook, org)
+    assert by_customer(receiver.taken) == {customer: expected_ids(org, customer)}
+    life(org, abc, 1)
+    org.client.delete(f"/v3/webHooks/{hook['webHookId']}")
+    await courier.run(hook, org)
+    assert len(receiver.taken) == 4
+
+
+async def test_what_happened_from_an_instant_on_is_told_again_with_the_same_ids(
+    org: Org, receiver: Receiver, courier: Courier
+) -> None:
+    abc = define_milestone(org)
+    unheard = life(org, abc, 2, sales=1)
+    later(org, hours=1)
+    since = org.now()
+    (seen,) = life(org, abc, 1, sales=1)
+    hook = register(org, receiver.url)
+    replay = f"/milepost/v1/webhooks/{hook['webHookId']}/replay"
+    assert org.post(replay, {"since": since}).json()["data"] == {"replayed": 0}
+    await courier.run(hook, org)
+    assert by_customer(receiver.taken) == {seen: expected_ids(org, seen)}
+    org.post(replay, {"since": "2026-01-01T00:00:00Z"})
+    await courier.run(hook, org)
+    expected = {c: expected_ids(org, c) for c in (*unheard, seen)}
+    assert by_customer(receiver.firsts()) == expected
+    assert by_customer(receiver.taken)[seen] == expected[seen] * 2
+    org.post(replay, {"eventIds": [expected[seen][0]]})
+    await courier.run(hook, org)
+    assert receiver.taken[-1].headers["webhook-id"] == expected[seen][0]
+
+
+async def test_a_parent_that_listens_hears_its_children(
+    service: Any, org: Org, receiver: Receiver, courier: Courier
+) -> None:
+    child = service.new_org(now=None, sandbox=None, parentOrgId=org.id)
+    hook = register(org, receiver.url, listenToChildEvents=True)
+    deaf = register(org, receiver.url + "/deaf", name="deaf")
+    late = service.new_org(now=None, sandbox=None, parentOrgId=org.id)
+    told = {}
+    for each in (child, late, org):
+        (customer,) = life(each, define_milestone(each), 1, sales=1)
+        told[each.id] = expected_ids(each, customer)
+    await courier.run(hook, org)
+    await courier.run(deaf, org)
+    found: dict[int, list[str]] = {}
+    for each in receiver.taken:
+        if each.path == "/hook":
+            found.setdefault(each.event["orgId"], []).append(each.event["eventId"])
+    assert found == told
+    assert {each.event["orgId"] for each in receiver.taken if "deaf" in each.path} == {org.id}
+    assert org.client.delete(f"/v3/webHooks/{hook['webHookId']}").status_code == 200
+
+
+async def test_a_saved_promotion_is_told_too(
+    org: Org, receiver: Receiver, courier: Courier
+) -> None:
+    hook = register(org, receiver.url)
+    org.post("/milepost/v1/programs", {"programId": 469, "name": "Ours"})
+    body = {
+        "programId": 469, "name": "Save", "type": "GENERIC",
+        "startDate": "2026-06-01T00:00:00Z", "endDate": "2026-07-01T00:00:00Z",
+    }  # fmt: skip
+    assert org.post("/milepost/v1/promotions", body).status_code == 201
+    await courier.run(hook, org)
+    (each,) = receiver.taken
+    (shown,) = org.get("/milepost/v1/notifications").json()["data"]
+    assert each.event == shown
+    assert log(org, hook)[0]["customerId"] is None
+    org.post(f"/milepost/v1/webhooks/{hook['webHookId']}/replay", {"since": "2026-01-01T00:00:00Z"})
+    await courier.run(hook, org)
+    assert [found.event["eventId"] for found in receiver.taken] == [shown["eventId"]] * 2
+
+
+async def test_after_a_rotation_both_secrets_verify_for_a_day(
+    org: Org, receiver: Receiver, courier: Courier
+) -> None:
+    abc = define_milestone(org)
+    hook = register(org, receiver.url)
+    response = org.post(f"/milepost/v1/webhooks/{hook['webHookId']}/secret")
+    renewed = response.json()["data"]
+    assert renewed["oldSecretUntil"] == "2026-06-02T00:00:00.000Z"
+    assert renewed["secret"].startswith("whsec_")
+    life(org, abc, 1, sales=0)
+    await courier.run(hook, org)
+    receiver.received[-1].verify(hook["secret"])
+    receiver.received[-1].verify(renewed["secret"])
+    later(org, days=1)
+    life(org, abc, 1, sales=0)
+    await courier.run(hook, org)
+    receiver.received[-1].verify(renewed["secret"])
+    with pytest.raises(WebhookVerificationError):
+        receiver.received[-1].verify(hook["secret"])
+
+
+async def test_headers_envelope_and_identifiers_are_the_endpoints(
+    org: Org, receiver: Receiver, courier: Courier
+) -> None:
+    abc = define_milestone(org)
+    hook = register(
+        org,
+        receiver.url,
+        webHookHeaders={"X-Api-Key": "s3cret", "Authorization": "Basic abc"},
+        envelope="enriched",
+        customerIdentifiersToBeEnriched=["mobile"],
+        eventNames=["targetCustomerEnrolment"],
+    )
+    plain = register(org, receiver.url, name="plain", eventNames=["targetCustomerEnrolment"])
+    customer = org.register(mobile="919000000123")
+    abc.enrol(customer, periodName="c1")
+    await courier.run(hook, org)
+    await courier.run(plain, org)
+    enriched, raw = receiver.taken
+    assert enriched.headers["x-api-key"] == "s3cret"
+    assert enriched.headers["authorization"] == "Basic abc"
+    assert "x-api-key" not in raw.headers
+    assert enriched.event["eventType"] == f"{org.id}_targetCustomerEnrolment"
+    assert enriched.event["consumerGroupId"] == hook["consumerGroupId"]
+    told = enriched.event["attributes"]["data"]["customerIdentifiers"]
+    assert told["instore"] == {"id": customer, "mobile": "919000000123"}
+    assert raw.event["data"]["customerIdentifiers"]["instore"] == {"id": customer}
+
+
+def change(org: Org, hook: dict[str, Any], **fields: Any) -> None:
+    response = org.client.put(f"/v3/webHooks/{hook['webHookId']}", json=fields)
+    assert response.status_code == 200, response.text
