@@ -109,6 +109,15 @@ ROUTES = {
     ),
     "steer promotion": Route("PUT", "/v3/promotions/1/status", b'{"status": "PAUSED"}'),
     "move clock": Route("PUT", "/milepost/v1/clock", b'{"now": "2026-06-02T00:00:00Z"}'),
+    "make webhook": Route(
+        "POST",
+        "/v3/webHooks",
+        b'{"name": "New", "webHookUrl": "https://shop.example/", "eventNames": ["streakStart"]}',
+    ),
+    "change webhook": Route("PUT", "/v3/webHooks/000000000000000000000000", b'{"name": "New"}'),
+    "replay": Route(
+        "POST", "/milepost/v1/webhooks/000000000000000000000000/replay", b'{"eventIds": []}'
+    ),
     "make org": Route(
         "POST", "/milepost/v1/orgs", b'{"name": "New", "timeZone": "UTC"}', operator=True
     ),

@@ -70,6 +70,16 @@ def other(world: World) -> World:
         )
         org.run("INSERT INTO idempotency_keys VALUES (%(org)s, 'key', '', 200, '', now())")
         org.run(
+            "INSERT INTO webhooks VALUES (%(org)s, 'a', 'a', true, false, '{}', 'whsec_', NULL, NULL)"
+        )
+        org.run("INSERT INTO webhook_outbox VALUES (%(org)s, 7, 1)")
+        org.run("INSERT INTO webhook_replays VALUES (%(org)s, 'a', now())")
+        org.run(
+            "INSERT INTO deliveries (org_id, customer_id, webhook_id, source_org_id, version, ordinal, "
+            "place, event_id, event_name, request_id, ingested_at, next_attempt_at) VALUES (%(org)s, 7, 'a', "
+            "%(org)s, 1, 0, 0, gen_random_uuid(), 'e', 'r', now(), now())"
+        )
+        org.run(
             "INSERT INTO streak_levels VALUES (%(org)s, %(group)s, 1, 'l', 'l', 1, '[]', now(), 1, now(), 1)"
         )
         org.run("INSERT INTO stores VALUES (%(org)s, 7, 'c', 'n', NULL, NULL, NULL, NULL, now())")

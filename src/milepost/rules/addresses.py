@@ -16,8 +16,14 @@ Network = IPv4Network | IPv6Network
 
 # Translated to IPv4 on their way (RFC 6052, RFC 8215): the last 32 bits are the address that is reached.
 _NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
-# Never global, whatever a release of Python says: "this network", shared space, 6to4's relay anycast.
-_NEVER = (IPv4Network("0.0.0.0/8"), IPv4Network("100.64.0.0/10"), IPv4Network("192.88.99.0/24"))
+# Never global, whatever a release of Python says: "this network", shared space, 6to4's relay anycast,
+# site-local.
+_NEVER: tuple[Network, ...] = (
+    IPv4Network("0.0.0.0/8"),
+    IPv4Network("100.64.0.0/10"),
+    IPv4Network("192.88.99.0/24"),
+    IPv6Network("fec0::/10"),
+)
 
 
 def parse_networks(text: str) -> tuple[Network, ...]:
