@@ -153,6 +153,16 @@ def test_a_replay_that_cannot_be_is_300004(org: Org) -> None:
     assert data(org.post(path, unknown)) == {"replayed": 0}
 
 
+def test_a_secret_is_renewed_with_a_bounded_overlap(org: Org) -> None:
+    path = f"/milepost/v1/webhooks/{create(org)['webHookId']}/secret"
+    for body in ({"oldSecretHours": -1}, {"oldSecretHours": 169}, {"oldSecretHours": "1"}, []):
+        refused(org.post(path, body))
+    refused(org.post(path, b"{"))
+    for content, until in ((b"", "02T00"), (b"{}", "02T00"), (b'{"oldSecretHours": 5}', "01T05")):
+        shown = data(org.post(path, content))
+        assert shown["oldSecretUntil"] == f"2026-06-{until}:00:00.000Z"
+
+
 def test_a_query_of_the_log_that_cannot_be_is_300004(org: Org) -> None:
     path = f"/milepost/v1/webhooks/{create(org)['webHookId']}/deliveries"
     for query in (

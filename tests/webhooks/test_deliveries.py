@@ -10,7 +10,14 @@ import pytest
 from standardwebhooks import WebhookVerificationError
 
 from tests.harness import Org
-from tests.scenarios.vocabulary import ACCEPTED, Challenge, define_milestone, post, sale
+from tests.scenarios.vocabulary import (
+    ACCEPTED,
+    Challenge,
+    define_milestone,
+    define_streak,
+    post,
+    sale,
+)
 from tests.webhooks.conftest import Courier, log, register, states
 from tests.webhooks.receiver import Received, Receiver, Reply, expected_ids
 
@@ -195,8 +202,10 @@ async def test_one_poisoned_customer_holds_back_nobody_else(
         500 if event["data"]["customerIdentifiers"]["customerId"] == poisoned else 200
     )
     await courier.run(hook, org)
-    expected = {customer: expected_ids(org, customer) for customer in customers}
-    assert by_customer(receiver.taken) == {c: ids for c, ids in expected.items() if c != poisoned}
+    found = by_customer(receiver.taken)
+    assert set(found) == {*customers} - {poisoned}
+    assert {len(ids) for ids in found.values()} == {3}
+    assert found[customers[51]] == expected_ids(org, customers[51])
     post(org, *(sale(customer, 10, NOON) for customer in customers))
     await courier.run(hook, org)
     assert states(org, hook) == {"DELIVERED": 400, "PENDING": 4}
@@ -366,6 +375,12 @@ async def test_after_a_rotation_both_secrets_verify_for_a_day(
     life(org, abc, 1, sales=0)
     await courier.run(hook, org)
     receiver.received[-1].verify(renewed["secret"])
+    at_once = {"oldSecretHours": 0}
+    response = org.post(f"/milepost/v1/webhooks/{hook['webHookId']}/secret", at_once)
+    life(org, abc, 1, sales=0)
+    await courier.run(hook, org)
+    receiver.received[-1].verify(response.json()["data"]["secret"])
+    assert " " not in receiver.received[-1].headers["webhook-signature"]
     with pytest.raises(WebhookVerificationError):
         receiver.received[-1].verify(hook["secret"])
 
@@ -401,3 +416,47 @@ async def test_headers_envelope_and_identifiers_are_the_endpoints(
 def change(org: Org, hook: dict[str, Any], **fields: Any) -> None:
     response = org.client.put(f"/v3/webHooks/{hook['webHookId']}", json=fields)
     assert response.status_code == 200, response.text
+
+
+async def test_what_no_longer_follows_from_the_journal_is_a_dead_letter(
+    org: Org, receiver: Receiver, courier: Courier, database_url: str
+) -> None:
+    abc = define_milestone(org)
+    hook = register(org, receiver.url)
+    (gone, there) = life(org, abc, 2, sales=0)
+    receiver.behaviour = lambda _: Reply(500)
+    await courier.run(hook, org)
+    with psycopg.connect(database_url) as connection:
+        connection.execute("DELETE FROM customers WHERE customer_id = %s", (gone,))
+    receiver.behaviour = lambda _: Reply()
+    later(org, hours=1)
+    await courier.run(hook, org)
+    assert states(org, hook) == {"DELIVERED": 1, "DEAD": 1}
+    assert list(by_customer(receiver.taken)) == [there]
+    (dead,) = log(org, hook, status="DEAD")
+    assert dead["consumerResponse"] == "It no longer follows from the journal."
+
+
+async def test_a_streak_of_promotions_and_settlements_is_told_as_it_is_shown(
+    org: Org, receiver: Receiver, courier: Courier
+) -> None:
+    """A life with cycles that begin, end and are settled, and a streak: all of it, in the order shown."""
+    abc, days = define_milestone(org, asked=20), define_streak(org, cycles=4, levels=(2, 3))
+    hook = register(org, receiver.url)
+    customer = org.register()
+    assert abc.enrol(customer) == ACCEPTED
+    assert days.enrol(customer) == ACCEPTED
+    for _ in range(3):
+        post(org, sale(customer, 10, org.now()))
+        later(org, days=1)
+    await courier.run(hook, org)
+    later(org, days=40)
+    await courier.run(hook, org)
+    assert by_customer(receiver.taken) == {customer: expected_ids(org, customer)}
+    names = {each.event["eventName"] for each in receiver.taken}
+    assert names >= {
+        "streakLevelAchieved",
+        "streakEnd",
+        "targetPeriodCompleted",
+        "targetValueAchieved",
+    }

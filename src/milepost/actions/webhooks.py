@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from milepost.actions.definitions import BOUNDARY
 from milepost.database import Tenant, Tx
@@ -47,10 +47,11 @@ class DeleteWebhook:
 
 @dataclass(frozen=True, slots=True)
 class RenewSecret:
-    """Sign with a new secret; the one before goes on for a day."""
+    """Sign with a new secret; the one before goes on for some hours, 0 to 168."""
 
     webhook_id: str
     secret: str
+    old_secret_hours: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,8 @@ class Done:
 
     webhook: Webhook | None
     replayed: int = 0
+    old_secret_until: datetime | None = None
+    """Of a renewed secret."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +132,9 @@ class WebhookEdits:
             case DeleteWebhook():
                 await store.delete_webhook(tx, tenant, command.webhook_id)
             case RenewSecret():
-                await store.save_secret(tx, tenant, command.webhook_id, command.secret, saving.now)
+                until = saving.done.old_secret_until
+                assert until is not None
+                await store.save_secret(tx, tenant, command.webhook_id, command.secret, until)
             case Replay():
                 done.replayed = await store.replay(
                     tx, tenant, command.webhook_id, saving.now, command.event_ids, command.since
@@ -154,7 +159,10 @@ def _decide(webhooks: Sequence[Webhook], command: Command, now: datetime) -> Don
             return after if isinstance(after, Refusal) else Done(after)
         case DeleteWebhook():
             return Done(None)
-        case RenewSecret() | Replay():
+        case RenewSecret():
+            until = now + timedelta(hours=command.old_secret_hours)
+            return Done(before, old_secret_until=until)
+        case Replay():
             return Done(before)
 
 

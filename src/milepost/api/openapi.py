@@ -234,6 +234,8 @@ def _responses(
 
 
 def _operation_id(path: str, handler: HTTPRouteHandler) -> str:
+    if path.startswith("/v3/webhooks"):  # the vendor's other spelling of /v3/webHooks
+        return f"{handler.fn.__name__}_lower"
     prefix = _prefix(path)
     suffix = {None: "", "/v3": "", "": "_plain", "/v3.1": "_v31"}.get(prefix, "_gateway")
     return f"{handler.fn.__name__}{suffix}"
@@ -254,7 +256,7 @@ def _tag(path: str) -> str:
     )
     parts = [part for part in behind.split("/") if part]
     parts = [part for part in parts if not re.fullmatch(r"v[\d.]+|milepost", part)]
-    return parts[0] if parts else "service"
+    return parts[0].replace("webHooks", "webhooks") if parts else "service"
 
 
 def _camel(name: str) -> str:

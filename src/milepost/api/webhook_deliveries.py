@@ -20,7 +20,7 @@ from milepost.database import Tenant, Tx
 from milepost.errors import INVALID_INPUT, Refusal, Refused
 from milepost.rules.calendar import parse_instant, written_instant
 from milepost.rules.deliveries import DEAD, STATUSES
-from milepost.rules.webhooks import SECRET_OVERLAP
+from milepost.rules.webhooks import OLD_SECRET_HOURS, OLD_SECRET_HOURS_MAX
 from milepost.runner import Moment
 from milepost.store.webhooks import (
     LogLine,
@@ -55,6 +55,14 @@ class ReplayBody(msgspec.Struct):
     """An instant with an offset or `Z`."""
 
 
+class SecretBody(msgspec.Struct):
+    """How a secret is renewed; the body may be left out."""
+
+    oldSecretHours: wire.Id | None = None
+    """How long the one before signs too, 0 to 168; default 24."""
+
+
+_secret_body = msgspec.json.Decoder(SecretBody)
 _replay_body = msgspec.json.Decoder(ReplayBody)
 _log = declare(
     RESOURCE,
@@ -169,17 +177,24 @@ async def replay_deliveries(request: ApiRequest, web_hook_id: PathId) -> Respons
     opt=declare(
         RESOURCE,
         "WRITE",
+        body=SecretBody,
         answer=wire.Envelope[SecretView],
         errors=(INVALID_INPUT,),
         texts=ID_TEXT,
     ),
 )
 async def renew_secret(request: ApiRequest, web_hook_id: PathId) -> Response[bytes]:
-    """Make a new secret. For a day each delivery has the signatures of both, so no receiver has to hurry."""
+    """Make a new secret. Until the one before ends, each delivery has the signatures of both."""
+    body = SecretBody()
+    if (await request.body()).strip():
+        body = await wire.read_body(request, _secret_body)
+    hours = OLD_SECRET_HOURS if body.oldSecretHours is None else body.oldSecretHours
+    if not 0 <= hours <= OLD_SECRET_HOURS_MAX:
+        raise Refused(INVALID_INPUT, f"oldSecretHours must be 0 to {OLD_SECRET_HOURS_MAX}.")
     secret = new_secret()
-    await edit(request, RenewSecret(web_hook_id, secret))
-    now = (await queries.read_moment(request)).now
-    until = written_instant(now + SECRET_OVERLAP)
+    done = await edit(request, RenewSecret(web_hook_id, secret, hours))
+    assert done.old_secret_until is not None
+    until = written_instant(done.old_secret_until)
     return wire.answer(SecretView(secret=secret, old_secret_until=until))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from typing import TypeVar
 
 from milepost.errors import INVALID_INPUT, Refusal
@@ -22,8 +21,8 @@ KINDS_MAX = 20
 WEBHOOKS_MAX = 100
 """Of one organisation."""
 ENVELOPES = ("raw", "enriched")
-SECRET_OVERLAP = timedelta(hours=24)
-"""How long the secret before goes on signing too, once there is a new one."""
+OLD_SECRET_HOURS, OLD_SECRET_HOURS_MAX = 24, 168
+"""How long the secret before goes on signing too, once there is a new one: by default, and at most."""
 
 SENT_EVENTS = (
     "promotionCreated", "promotionUpdated", "promotionIssued", "promotionEarned",

@@ -10,7 +10,7 @@ import msgspec
 
 from milepost.database import Tenant, Tx
 from milepost.rules.deliveries import Health
-from milepost.rules.webhooks import SECRET_OVERLAP, Webhook
+from milepost.rules.webhooks import Webhook
 from milepost.store.pipeline import ask, await_writers, tell
 
 ASK_WEBHOOKS = "SELECT webhook::text FROM webhooks WHERE org_id = %b ORDER BY webhook_id"
@@ -151,9 +151,11 @@ async def save_webhook(tx: Tx, tenant: Tenant, webhook: Webhook, secret: str) ->
     await tell(tx, NOTE_WEBHOOKS)
 
 
-async def save_secret(tx: Tx, tenant: Tenant, webhook_id: str, secret: str, now: datetime) -> None:
-    """Sign with a new secret from now on, and with the one before for a day more."""
-    await tell(tx, ROTATE, now + SECRET_OVERLAP, secret, tenant.org_id, webhook_id)
+async def save_secret(
+    tx: Tx, tenant: Tenant, webhook_id: str, secret: str, old_secret_until: datetime
+) -> None:
+    """Sign with a new secret from now on, and with the one before up to an instant."""
+    await tell(tx, ROTATE, old_secret_until, secret, tenant.org_id, webhook_id)
 
 
 async def delete_webhook(tx: Tx, tenant: Tenant, webhook_id: str) -> None:
