@@ -92,6 +92,9 @@ CROSS JOIN LATERAL (
 ) AS d
 """  # noqa: S608 - ours
 
+# Updates find their rows one by one and then take them by their place: a join of the keys with the table
+# would read all that waits there, as long as the planner believes that this is little. Whoever has an
+# endpoint's lock is the only one who changes what is pending there, so no row moves between the two.
 SAVE_TRIED = """
 UPDATE deliveries d
 SET status = k.status, attempts = k.attempts, first_attempt_at = k.first_attempt_at,
@@ -102,16 +105,25 @@ FROM unnest(%b::bigint[], %b::bigint[], %b::bigint[], %b::smallint[], %b::smalli
             %b::integer[], %b::text[])
     AS k (customer_id, source_org_id, version, ordinal, place, status, attempts, first_attempt_at,
           next_attempt_at, started_at, ended_at, response_status, response)
-WHERE d.org_id = %b AND d.webhook_id = %b AND d.customer_id = k.customer_id
-  AND d.source_org_id = k.source_org_id AND d.version = k.version AND d.ordinal = k.ordinal
-  AND d.place = k.place AND d.status = 'PENDING'
+CROSS JOIN LATERAL (
+    SELECT x.ctid AS row FROM deliveries x
+    WHERE x.org_id = %b AND x.webhook_id = %b AND x.customer_id = k.customer_id
+      AND x.source_org_id = k.source_org_id AND x.version = k.version AND x.ordinal = k.ordinal
+      AND x.place = k.place AND x.status = 'PENDING' OFFSET 0
+) AS found
+WHERE d.ctid = found.row AND d.status = 'PENDING'
 """
 
 HOLD_BACK = """
 UPDATE deliveries d SET next_attempt_at = k.next_attempt_at
 FROM unnest(%b::bigint[], %b::bigint[], %b::timestamptz[]) AS k (customer_id, source_org_id, next_attempt_at)
-WHERE d.org_id = %b AND d.webhook_id = %b AND d.customer_id = k.customer_id
-  AND d.source_org_id = k.source_org_id AND d.status = 'PENDING' AND d.next_attempt_at < k.next_attempt_at
+CROSS JOIN LATERAL (
+    SELECT x.ctid AS row FROM deliveries x
+    WHERE x.org_id = %b AND x.webhook_id = %b AND x.customer_id = k.customer_id
+      AND x.source_org_id = k.source_org_id AND x.status = 'PENDING'
+      AND x.next_attempt_at < k.next_attempt_at OFFSET 0
+) AS found
+WHERE d.ctid = found.row AND d.status = 'PENDING'
 """
 
 SAVE_HEALTH = """

@@ -71,6 +71,8 @@ class Post:
     settings: Settings
     sender: Sender
     locks: Locks
+    is_ending: bool = False
+    """Nothing more is begun; what is under way is written down if it comes in time."""
 
     async def close(self) -> None:
         """Close connections and give locks back."""
@@ -204,7 +206,7 @@ async def _round(post: Post, org_id: int, webhook_id: str, traffic: _Traffic) ->
     await _save(post, endpoint, traffic, tried)
     traffic.busy.difference_update(left)
     traffic.size = max(2 * len(tried), endpoint.webhook.connections_max)
-    return True
+    return not post.is_ending
 
 
 async def _expand(post: Post, endpoint: Endpoint) -> bool:
@@ -255,7 +257,7 @@ async def _send(post: Post, begun: _Round, traffic: _Traffic) -> None:
         traffic.busy.add(queue)
         for delivery in of_queue:
             away = len(traffic.failing) >= PAUSE_AFTER_CUSTOMERS
-            if away or time.monotonic() >= begun.ends_at:
+            if away or post.is_ending or time.monotonic() >= begun.ends_at:
                 traffic.left.append(queue)
                 return
             tried = await _try(post, begun, delivery)

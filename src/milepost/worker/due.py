@@ -63,6 +63,7 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
     ]
     tasks.append(asyncio.create_task(_until(stop)))
     ended, running = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    post.is_ending = True
     for task in running:
         task.cancel()
     await asyncio.gather(*running, return_exceptions=True)
