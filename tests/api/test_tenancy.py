@@ -49,6 +49,10 @@ UNKNOWN: Names = {
     "issualId": "918273645009",
     "earnId": "918273645010",
     "storeId": "918273645011",
+    "webHookId": "918273645011",
+    "eventId": "91827364-5012-5d4e-9c52-1f2e3d4c5b6a",
+    "requestId": "nobodys-request",
+    "refId": "918273645013_nobodys-request",
 }
 FIXED: Names = {
     "promotionType": "SIMPLE",
@@ -110,6 +114,11 @@ def bodies(names: Names) -> dict[str, Any]:
         "endDate": "2026-12-31T00:00:00Z",
     }
     unified = {"promotionName": names["promotionName"], "programId": int(names["programId"])}
+    hook = {
+        "name": "Shop",
+        "webHookUrl": "https://shop.example/",
+        "eventNames": ["targetCustomerEnrolment"],
+    }
     period = {"refCode": names["refCode"], "startDate": "2026-06-01", "endDate": "2026-06-01"}
     bill = {
         "type": "REGULAR",
@@ -134,6 +143,13 @@ def bodies(names: Names) -> dict[str, Any]:
             "from": "2026-05-01T00:00:00Z",
             "to": AT,
             "targetGroupId": int(names["targetGroupId"]),
+        },
+        "POST /milepost/v1/webhooks/{webHookId}/replay": {"eventIds": [names["eventId"]]},
+        "POST /milepost/v1/webhooks/{webHookId}/secret": {},
+        **{
+            call: hook
+            for path in ("/v3/webHooks", "/v3/webhooks")
+            for call in (f"POST {path}", f"PUT {path}/{{webHookId}}")
         },
         "POST /v2/customers": {
             "customerId": int(names["customerId"]),
@@ -215,7 +231,7 @@ def body_of(operation: Operation, names: Names) -> Any:
 
 
 @pytest.fixture(scope="module")
-def owner(service: Service) -> tuple[Org, Names]:
+def owner(service: Service, database_url: str) -> tuple[Org, Names]:
     """An organisation that has one of everything, and the names of it all."""
     org = service.new_org(name="Owner")
     group = org.define(**milestone())
@@ -262,7 +278,25 @@ def owner(service: Service) -> tuple[Org, Names]:
     made(service.operator.post(f"/milepost/v1/orgs/{org.id}/stores", json=store))
     span = {"from": "2026-05-01T00:00:00Z", "to": AT, "targetGroupId": group_id}
     simulation = made(org.post("/milepost/v1/simulations", span))["data"]["simulationId"]
+    hook = {
+        "name": "Owner's",
+        "webHookUrl": "https://shop.example/",
+        "eventNames": ["promotionIssued"],
+    }
+    webhook_id = made(org.post("/v3/webHooks", hook))["data"]["webHookId"]
+    event_id = "6f1c7f0e-8a3b-5d4e-9c52-1f2e3d4c5b6a"
+    with psycopg.connect(database_url) as connection:
+        connection.execute(
+            "INSERT INTO deliveries (org_id, customer_id, webhook_id, source_org_id, version, ordinal, "
+            "place, event_id, event_name, request_id, ingested_at, next_attempt_at) VALUES (%(org)s, "
+            "%(customer)s, %(hook)s, %(org)s, 1, 0, 0, %(event)s, 'e', 'owners-request', now(), now())",
+            {"org": org.id, "customer": customer, "hook": webhook_id, "event": event_id},
+        )
     return org, {
+        "webHookId": webhook_id,
+        "eventId": event_id,
+        "requestId": "owners-request",
+        "refId": f"{org.id}_owners-request",
         "targetGroupId": str(group_id),
         "targetId": str(target_id),
         "targetRuleId": str(target_id),
@@ -326,6 +360,8 @@ def anonymous(text: str, names: Names) -> str:
         # Whole numbers only: a short id is in many a longer one.
         text = re.sub(rf"(?<!\d){re.escape(value)}(?!\d)", f"<{name}>", text)
     # What is given out anew each time, and when.
+    random = r'"webHookId":"[0-9a-f]{24}"|"consumerGroupId":"[0-9a-f-]{36}"|whsec_[\w+/=]+'
+    text = re.sub(random, "", text)
     text = re.sub(r'"(\w*[iI]d|createdId|entity)":"?\d+"?', r'"\1":0', text)
     text = re.sub(r'"requestId":"\w+"|"promotionIdentifier":"[0-9a-f-]{36}"', "", text)
     text = re.sub(r"[0-9a-f]{24}", "<v3>", text)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from milepost.actions.definitions import BOUNDARY
 from milepost.database import Tenant, Tx
@@ -71,6 +72,8 @@ class Done:
     """The outcome of an accepted edit: the endpoint, None once deleted; and how many deliveries go again."""
 
     webhook: Webhook | None
+    zone: ZoneInfo
+    """The organisation's."""
     replayed: int = 0
     old_secret_until: datetime | None = None
     """Of a renewed secret."""
@@ -108,7 +111,7 @@ class WebhookEdits:
     def decide(self, state: list[Webhook], commands: Sequence[Command], moment: Moment) -> Decided:
         """Decide the one command of the batch."""
         (command,) = commands
-        after = _decide(state, command, moment.now)
+        after = _decide(state, command, moment)
         if isinstance(after, Refusal):
             return Decided([after])
         return Decided([after], {BOUNDARY: Saving(command, after, moment.now)})
@@ -144,7 +147,8 @@ class WebhookEdits:
 WEBHOOK_EDITS = WebhookEdits()
 
 
-def _decide(webhooks: Sequence[Webhook], command: Command, now: datetime) -> Done | Refusal:
+def _decide(webhooks: Sequence[Webhook], command: Command, moment: Moment) -> Done | Refusal:
+    now, zone = moment.now, moment.definitions.zone
     if isinstance(command, DefineWebhook):
         before = Webhook(command.webhook_id, "", "")
     else:
@@ -156,14 +160,14 @@ def _decide(webhooks: Sequence[Webhook], command: Command, now: datetime) -> Don
         case DefineWebhook() | EditWebhook():
             actor = Actor(command.credential_id, now)
             after = drafted_webhook(command.draft, before, webhooks, actor)
-            return after if isinstance(after, Refusal) else Done(after)
+            return after if isinstance(after, Refusal) else Done(after, zone)
         case DeleteWebhook():
-            return Done(None)
+            return Done(None, zone)
         case RenewSecret():
             until = now + timedelta(hours=command.old_secret_hours)
-            return Done(before, old_secret_until=until)
+            return Done(before, zone, old_secret_until=until)
         case Replay():
-            return Done(before)
+            return Done(before, zone)
 
 
 def unknown_webhook() -> Refusal:

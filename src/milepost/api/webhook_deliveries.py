@@ -11,9 +11,9 @@ from datetime import datetime
 import msgspec
 from litestar import Response, get, post
 
-from milepost.actions.webhooks import RenewSecret, Replay, unknown_webhook
+from milepost.actions.webhooks import Done, RenewSecret, Replay, unknown_webhook
 from milepost.api import queries, wire
-from milepost.api.routes import ApiRequest, PathId, caller_of, declare, runner_of
+from milepost.api.routes import ApiRequest, PathId, declare, reading_tenant, runner_of
 from milepost.api.webhook_views import DeliveryView, ReplayView, SecretView, delivery_view
 from milepost.api.webhooks import ID_TEXT, PATHS, RESOURCE, edit, new_secret
 from milepost.database import Tenant, Tx
@@ -167,8 +167,11 @@ async def replay_deliveries(request: ApiRequest, web_hook_id: PathId) -> Respons
             raise Refused(INVALID_INPUT, f"eventIds must be 1 to {EVENT_IDS_MAX:,}.")
         event_ids = tuple(_uuid(each) for each in body.eventIds)
     since = _instant(body.since) if body.since is not None else None
-    done = await edit(request, Replay(web_hook_id, event_ids, since))
-    return wire.answer(ReplayView(replayed=done.replayed))
+    return await edit(
+        request,
+        Replay(web_hook_id, event_ids, since),
+        lambda done: wire.answer(ReplayView(replayed=done.replayed)),
+    )
 
 
 @post(
@@ -192,10 +195,13 @@ async def renew_secret(request: ApiRequest, web_hook_id: PathId) -> Response[byt
     if not 0 <= hours <= OLD_SECRET_HOURS_MAX:
         raise Refused(INVALID_INPUT, f"oldSecretHours must be 0 to {OLD_SECRET_HOURS_MAX}.")
     secret = new_secret()
-    done = await edit(request, RenewSecret(web_hook_id, secret, hours))
-    assert done.old_secret_until is not None
-    until = written_instant(done.old_secret_until)
-    return wire.answer(SecretView(secret=secret, old_secret_until=until))
+
+    def render(done: Done) -> Response[bytes]:
+        assert done.old_secret_until is not None
+        until = written_instant(done.old_secret_until)
+        return wire.answer(SecretView(secret=secret, old_secret_until=until))
+
+    return await edit(request, RenewSecret(web_hook_id, secret, hours), render)
 
 
 async def _page(request: ApiRequest, webhook_id: str, status: str | None) -> Response[bytes]:
@@ -224,7 +230,7 @@ async def _read(
             delivery_view(line, webhooks.get(line.webhook_id)) for line in await lines(tx, tenant)
         ]
 
-    found = await runner_of(request).read(caller_of(request).tenant, query)
+    found = await runner_of(request).read(await reading_tenant(request), query)
     if found is None:
         refusal = unknown_webhook()
         raise Refused(refusal.error, refusal.detail)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import secrets
+from collections.abc import Callable
 
 import msgspec
 from litestar import Response, delete, get, post, put
@@ -16,14 +17,15 @@ from milepost.actions.webhooks import (
     Done,
     EditWebhook,
 )
-from milepost.api import queries, wire
+from milepost.api import wire
 from milepost.api.routes import (
     ApiRequest,
     PathId,
+    acting_tenant,
     caller_of,
-    coalescer_of,
     declare,
     runner_of,
+    write,
 )
 from milepost.api.webhook_views import (
     CreatedWebhookView,
@@ -97,12 +99,16 @@ async def create_webhook(request: ApiRequest) -> Response[bytes]:
     """Register an endpoint. Its secret is in this answer and in no other."""
     draft = _draft(await wire.read_body(request, _body))
     caller, secret = caller_of(request), new_secret()
+
+    def render(done: Done) -> Response[bytes]:
+        assert done.webhook is not None
+        org_id = caller.tenant.org_id
+        view = created_webhook_view(org_id, done.webhook, done.zone, secret)
+        return wire.answer(view, status=201)
+
     webhook_id = secrets.token_hex(12)
-    done = await edit(request, DefineWebhook(caller.credential_id, webhook_id, secret, draft))
-    assert done.webhook is not None
-    zone = (await queries.read_moment(request)).definitions.zone
-    view = created_webhook_view(caller.tenant.org_id, done.webhook, zone, secret)
-    return wire.answer(view, status=201)
+    command = DefineWebhook(caller.credential_id, webhook_id, secret, draft)
+    return await edit(request, command, render)
 
 
 @get(
@@ -137,10 +143,12 @@ async def change_webhook(request: ApiRequest, web_hook_id: PathId) -> Response[b
     """Change an endpoint. A pause that its failures brought is over."""
     draft = _draft(await wire.read_body(request, _body))
     caller = caller_of(request)
-    done = await edit(request, EditWebhook(caller.credential_id, web_hook_id, draft))
-    assert done.webhook is not None
-    zone = (await queries.read_moment(request)).definitions.zone
-    return wire.answer(webhook_view(caller.tenant.org_id, done.webhook, zone))
+
+    def render(done: Done) -> Response[bytes]:
+        assert done.webhook is not None
+        return wire.answer(webhook_view(caller.tenant.org_id, done.webhook, done.zone))
+
+    return await edit(request, EditWebhook(caller.credential_id, web_hook_id, draft), render)
 
 
 @delete(
@@ -152,17 +160,21 @@ async def change_webhook(request: ApiRequest, web_hook_id: PathId) -> Response[b
 )
 async def delete_webhook(request: ApiRequest, web_hook_id: PathId) -> Response[bytes]:
     """Delete an endpoint. What it would still have been told is dropped; the log of the rest stays."""
-    await edit(request, DeleteWebhook(web_hook_id))
-    return wire.answer(data=True)
+    return await edit(request, DeleteWebhook(web_hook_id), lambda _: wire.answer(data=True))
 
 
-async def edit(request: ApiRequest, command: Command) -> Done:
-    """What an edit did; raises its refusal."""
-    tenant = caller_of(request).tenant
-    outcome: Done | Refusal = await coalescer_of(request).submit(WEBHOOK_EDITS, tenant, command)
-    if isinstance(outcome, Refusal):
-        raise Refused(outcome.error, outcome.detail)
-    return outcome
+async def edit(
+    request: ApiRequest, command: Command, render: Callable[[Done], Response[bytes]]
+) -> Response[bytes]:
+    """Answer what `render` makes of an edit; raises what it was refused for."""
+
+    def render_outcome(outcome: Done | Refusal) -> Response[bytes]:
+        if isinstance(outcome, Refusal):
+            raise Refused(outcome.error, outcome.detail)
+        return render(outcome)
+
+    tenant = await acting_tenant(request)
+    return await write(request, WEBHOOK_EDITS, tenant, command, render_outcome)
 
 
 def new_secret() -> str:
