@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,6 +10,10 @@ import psycopg
 import pytest
 from standardwebhooks import WebhookVerificationError
 
+from milepost.database import DatabaseUnavailable, database
+from milepost.runner import Runner
+from milepost.settings import Settings
+from milepost.worker.deliveries import open_post
 from tests.harness import Org
 from tests.scenarios.vocabulary import (
     ACCEPTED,
@@ -460,3 +465,71 @@ async def test_a_streak_of_promotions_and_settlements_is_told_as_it_is_shown(
         "targetPeriodCompleted",
         "targetValueAchieved",
     }
+
+
+async def test_of_two_who_deliver_at_once_one_does(
+    org: Org, receiver: Receiver, courier: Courier, delivery_settings: Settings
+) -> None:
+    abc = define_milestone(org)
+    hook = register(org, receiver.url)
+    life(org, abc, 10)
+    runner = Runner(database(delivery_settings.database_url, delivery_settings))
+    await runner.database.open()
+    another = Courier(open_post(runner, delivery_settings))
+    await asyncio.gather(*(each.run(hook, org) for each in (courier, courier, another)))
+    assert len(receiver.taken) == len(receiver.firsts()) == 40
+    await another.post.close()
+    await runner.database.close()
+
+
+async def test_whoever_loses_the_lock_stops_and_loses_nothing(
+    org: Org, receiver: Receiver, courier: Courier, database_url: str
+) -> None:
+    abc = define_milestone(org)
+    hook = register(org, receiver.url)
+    customers = life(org, abc, 4)
+    receiver.behaviour = lambda _: Reply(seconds=0.2)
+    running = asyncio.create_task(courier.run(hook, org))
+    while not receiver.received:  # noqa: ASYNC110 - it is the receiver's thread that sees it
+        await asyncio.sleep(0.01)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE application_name = 'milepost_locks' AND datname = current_database()"
+        )
+    with pytest.raises(DatabaseUnavailable):
+        await running
+    receiver.behaviour = lambda _: Reply()
+    await courier.run(hook, org)
+    assert by_customer(receiver.firsts()) == {c: expected_ids(org, c) for c in customers}
+    assert states(org, hook) == {"DELIVERED": 16}
+
+
+async def test_a_later_notification_that_seems_due_waits_for_the_one_before_it(
+    org: Org, receiver: Receiver, courier: Courier, database_url: str
+) -> None:
+    abc = define_milestone(org)
+    hook = register(org, receiver.url)
+    (customer,) = life(org, abc, 1)
+    receiver.behaviour = lambda _: Reply(500)
+    await courier.run(hook, org)
+    with psycopg.connect(database_url) as connection:
+        connection.execute(
+            "UPDATE deliveries SET next_attempt_at = '2026-06-01' WHERE org_id = %s AND version > 2",
+            (org.id,),
+        )
+    await courier.run(hook, org)
+    assert len(receiver.received) == 1
+    assert len({line["nextAttemptTimestamp"] for line in log(org, hook)}) == 1
+    post(org, sale(customer, 10, NOON))
+    await courier.run(hook, org)
+    assert len(receiver.received) == 1
+
+
+async def test_a_registration_under_a_key_is_answered_again_with_its_secret(org: Org) -> None:
+    body = {"name": "Keyed", "webHookUrl": "https://a.example/", "eventNames": ["streakStart"]}
+    answers = [
+        org.post("/v3/webHooks", body, headers={"Idempotency-Key": "once"}).json() for _ in range(2)
+    ]
+    assert answers[0] == answers[1]
+    assert len(org.get("/v3/webHooks").json()["data"]) == 1

@@ -6,11 +6,13 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
+from milepost import clock
 from milepost.child import start_child
 from milepost.settings import Settings
-from tests.harness import Org
-from tests.scenarios.vocabulary import define_milestone
+from tests.harness import Org, Service
+from tests.scenarios.vocabulary import ACCEPTED, define_milestone
 from tests.webhooks.conftest import log, register, states
 from tests.webhooks.receiver import Receiver, Reply, expected_ids
 from tests.webhooks.test_deliveries import by_customer, later, life
@@ -76,3 +78,31 @@ def test_killed_in_the_middle_of_deliveries_it_loses_none_and_keeps_their_order(
     with worker(delivery_settings), worker(delivery_settings):
         wait_for(lambda: states(org, hook) == {"DELIVERED": 160})
     assert by_customer(receiver.firsts()) == {c: expected_ids(org, c) for c in customers}
+
+
+def test_a_real_organisation_is_told_by_the_wall_clock(
+    service: Service, receiver: Receiver, delivery_settings: Settings
+) -> None:
+    org = service.new_org(now=None, sandbox=False)
+    first = clock.now().date()
+    abc = define_milestone(
+        org,
+        periods=[
+            {
+                "refCode": "c1",
+                "startDate": f"{first - timedelta(days=9)}",
+                "endDate": f"{first + timedelta(days=9)}",
+            }
+        ],
+    )
+    hook = register(org, receiver.url)
+    with worker(delivery_settings):
+        customer = org.register()
+        assert abc.enrol(customer) == ACCEPTED
+        wait_for(lambda: states(org, hook) == {"DELIVERED": 1})
+    (received,) = receiver.received
+    received.verify(hook["secret"])
+    (line,) = log(org, hook)
+    assert (
+        line["eventEndTimestamp"] >= line["eventStartTimestamp"] >= line["eventIngestionTimestamp"]
+    )

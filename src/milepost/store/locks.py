@@ -15,41 +15,49 @@ ASK_LOCK = "SELECT pg_try_advisory_lock(hashtextextended(%s, 7))"
 GIVE_BACK = "SELECT pg_advisory_unlock(hashtextextended(%s, 7))"
 
 
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """A lock that is held as long as its connection lasts."""
+
+    _connection: Tx
+
+    async def check(self) -> None:
+        """Raise `DatabaseUnavailable` if it is lost."""
+        await _ask(self._connection, "SELECT %s::text IS NOT NULL", "")
+
+
 @dataclass
 class Locks:
-    """Named locks, all on one connection; with it they are lost, which `check` tells."""
+    """Named locks, all on one connection; with it they are lost."""
 
     url: str
-    _held: dict[str, Tx] = field(default_factory=dict)
+    _taken: set[str] = field(default_factory=set)
+    """By tasks of this process, which for the database are all one."""
     _connection: Tx | None = None
     _connecting: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @asynccontextmanager
-    async def held(self, name: str) -> AsyncIterator[bool]:
-        """Whether the block has the lock; if not, another process or another task of this one has it.
+    async def held(self, name: str) -> AsyncIterator[Lock | None]:
+        """The lock, for the block; None if another process or another task of this one has it.
 
         Raises `DatabaseUnavailable`.
         """
-        if name in self._held:
-            yield False
+        if name in self._taken:
+            yield None
             return
-        connection = await self._connect()
-        self._held[name] = connection
+        self._taken.add(name)
         try:
+            connection = await self._connect()
             if not await _ask(connection, ASK_LOCK, name):
-                yield False
+                yield None
                 return
             try:
-                yield True
+                yield Lock(connection)
             finally:
                 if not connection.closed:
                     await asyncio.shield(_ask(connection, GIVE_BACK, name))
         finally:
-            del self._held[name]
-
-    async def check(self, name: str) -> None:
-        """Raise `DatabaseUnavailable` if a lock that was had is lost."""
-        await _ask(self._held[name], "SELECT %s::text IS NOT NULL", name)
+            self._taken.remove(name)
 
     async def close(self) -> None:
         """Give everything back."""

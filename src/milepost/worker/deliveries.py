@@ -128,13 +128,13 @@ async def deliver(post: Post, org_id: int, webhook_id: str) -> None:
     Raises `DatabaseUnavailable`; what had not been written down by then is sent again.
     """
     name = f"webhook {org_id} {webhook_id}"
-    async with post.locks.held(name) as held:
-        if not held:
+    async with post.locks.held(name) as lock:
+        if lock is None:
             return
         traffic = _Traffic()
         try:
             while await _round(post, org_id, webhook_id, traffic):
-                await post.locks.check(name)
+                await lock.check()
         finally:
             for lane in traffic.lanes:
                 lane.cancel()
@@ -218,8 +218,8 @@ async def _expand(post: Post, endpoint: Endpoint) -> bool:
     found = False
     for source in await post.runner.operate(sources):
         if source.is_waiting:
-            async with post.locks.held(f"outbox {source.tenant.org_id}") as held:
-                if held and await expand_outbox(post.runner, source.tenant):
+            async with post.locks.held(f"outbox {source.tenant.org_id}") as lock:
+                if lock is not None and await expand_outbox(post.runner, source.tenant):
                     found = True
     return found
 

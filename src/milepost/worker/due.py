@@ -47,9 +47,11 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
     runner = Runner(database(settings.database_url, few))
     pool = jobs_pool(settings.database_url, few)
     app = create_jobs(runner)
-    post = open_post(runner, settings)
+    # Connections of their own: receivers that keep the deliveries busy keep nobody's cycle waiting.
+    post = open_post(Runner(database(settings.database_url, few), runner.definitions), settings)
     add_deliveries(app, post)
     await runner.database.open()
+    await post.runner.database.open()
     await pool.open()
     await app.open_async(pool)
     tasks = [
@@ -57,7 +59,7 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
         asyncio.create_task(
             _ring(app, deliveries.QUEUE, deliveries.ENDPOINTS_AT_ONCE, deliveries.POLL_SECONDS)
         ),
-        asyncio.create_task(_sweep(app, post, settings)),
+        asyncio.create_task(_sweep(app, runner, post, settings)),
         asyncio.create_task(simulate(runner)),
         asyncio.create_task(deliveries.look(post)),
     ]
@@ -69,6 +71,7 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
     await asyncio.gather(*running, return_exceptions=True)
     await post.close()
     await pool.close(timeout=1)
+    await post.runner.database.close()
     await runner.database.close()
     for task in ended:
         task.result()  # a defect ends the process, and its parent starts another
@@ -114,16 +117,16 @@ async def _ring(app: App, queue: str, concurrency: int, poll_seconds: float) -> 
         await asyncio.sleep(RETRY_SECONDS)
 
 
-async def _sweep(app: App, post: Post, settings: Settings) -> None:
+async def _sweep(app: App, runner: Runner, post: Post, settings: Settings) -> None:
     """Do what was left, now and again and again: what no alarm rang for, or what its job did not end.
 
     And forget what has been kept long enough.
     """
     while True:
         try:
-            for tenant in await post.runner.operate(_orgs_with_due_work):
-                await _settle(post.runner, tenant)
-            await forget(post.runner, settings)
+            for tenant in await runner.operate(_orgs_with_due_work):
+                await _settle(runner, tenant)
+            await forget(runner, settings)
             await deliveries.clear_log(post)
             # Nobody does these any more, and there is no need to: this was what they were for.
             stalled = await app.job_manager.get_stalled_jobs(
