@@ -34,13 +34,13 @@ def delivery(customer: int = 1, attempts: int = 0, first: datetime | None = None
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
 def test_any_2xx_is_delivered(status: int) -> None:
-    tried = after_try(delivery(), Answer(status), NOW, WEEK, 0.5)
+    tried = after_try(delivery(), Answer(status), NOW, NOW, WEEK, 0.5)
     assert (tried.status, tried.delivery.attempts) == (DELIVERED, 1)
 
 
 @pytest.mark.parametrize("status", [400, 405, 410, 413, 414, 415, 422])
 def test_what_the_receiver_will_never_take_is_dead_at_once(status: int) -> None:
-    assert after_try(delivery(), Answer(status), NOW, WEEK, 0.5).status == DEAD
+    assert after_try(delivery(), Answer(status), NOW, NOW, WEEK, 0.5).status == DEAD
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_what_the_receiver_will_never_take_is_dead_at_once(status: int) -> None:
      499, 500, 501, 502, 503, 504, 599, 999],
 )  # fmt: skip
 def test_everything_else_is_tried_again(status: int | None) -> None:
-    tried = after_try(delivery(), Answer(status), NOW, WEEK, 0.5)
+    tried = after_try(delivery(), Answer(status), NOW, NOW, WEEK, 0.5)
     assert tried.status == PENDING
     assert tried.next_attempt_at == NOW + timedelta(seconds=2.5)
 
@@ -71,16 +71,21 @@ def test_the_wait_doubles_up_to_an_hour() -> None:
 
 def test_after_seven_days_from_the_first_try_it_is_given_up() -> None:
     first = NOW - timedelta(days=7)
-    early = after_try(
-        delivery(first=first, attempts=200), Answer(500), NOW - timedelta(seconds=1), WEEK, 0
-    )
+    before = NOW - timedelta(seconds=1)
+    early = after_try(delivery(first=first, attempts=200), Answer(500), before, before, WEEK, 0)
     assert early.status == PENDING
-    assert after_try(delivery(first=first), Answer(500), NOW, WEEK, 0).status == DEAD
-    assert after_try(delivery(first=first), Answer(200), NOW, WEEK, 0).status == DELIVERED
+    assert after_try(delivery(first=first), Answer(500), NOW, NOW, WEEK, 0).status == DEAD
+    assert after_try(delivery(first=first), Answer(200), NOW, NOW, WEEK, 0).status == DELIVERED
+
+
+def test_the_wait_begins_when_the_try_has_failed() -> None:
+    tried = after_try(delivery(), Answer(None), NOW, NOW + timedelta(seconds=10), WEEK, 0.5)
+    assert tried.delivery.first_attempt_at == tried.started_at == NOW
+    assert tried.next_attempt_at - tried.ended_at == timedelta(seconds=2.5)
 
 
 def test_retry_after_lengthens_the_wait_up_to_an_hour() -> None:
-    tried = after_try(delivery(), Answer(429, "", read_retry_after("120")), NOW, WEEK, 0.5)
+    tried = after_try(delivery(), Answer(429, "", read_retry_after("120")), NOW, NOW, WEEK, 0.5)
     assert tried.next_attempt_at == NOW + timedelta(seconds=120)
     wanted = {
         "0": 0, "7": 7, " 60 ": 60, "3600": 3600, "3601": 3600, "9" * 400: 3600, "-5": 0, "1.5": 0,
@@ -90,7 +95,7 @@ def test_retry_after_lengthens_the_wait_up_to_an_hour() -> None:
 
 
 def failed(*customers: int) -> list[Tried]:
-    return [after_try(delivery(each), Answer(503), NOW, WEEK, 0.5) for each in customers]
+    return [after_try(delivery(each), Answer(503), NOW, NOW, WEEK, 0.5) for each in customers]
 
 
 def test_a_few_customers_whose_deliveries_fail_pause_nothing() -> None:
@@ -108,13 +113,13 @@ def test_five_in_a_row_pause_the_endpoint_and_each_failed_try_doubles_the_pause(
 
 @pytest.mark.parametrize("status", [200, 400])
 def test_a_receiver_that_answers_for_good_is_well_again(status: int) -> None:
-    tried = [after_try(delivery(), Answer(status), NOW, WEEK, 0)]
+    tried = [after_try(delivery(), Answer(status), NOW, NOW, WEEK, 0)]
     assert health_after(Health(7, NOW), tried, 1, NOW, 0) == Health()
 
 
 def test_what_is_given_up_after_a_week_does_not_make_the_receiver_well() -> None:
     late = delivery(first=NOW - timedelta(days=8))
-    tried = [after_try(late, Answer(503), NOW, WEEK, 0)]
+    tried = [after_try(late, Answer(503), NOW, NOW, WEEK, 0)]
     assert health_after(Health(7, NOW), tried, 1, NOW, 0.5).failures == 8
 
 

@@ -533,3 +533,18 @@ async def test_a_registration_under_a_key_is_answered_again_with_its_secret(org:
     ]
     assert answers[0] == answers[1]
     assert len(org.get("/v3/webHooks").json()["data"]) == 1
+
+
+async def test_a_customer_with_much_to_be_told_keeps_nobody_waiting(
+    org: Org, receiver: Receiver, courier: Courier
+) -> None:
+    abc = define_milestone(org)
+    hook = register(org, receiver.url, maxAllowedConnections=1)
+    (busy,) = life(org, abc, 1, sales=0)
+    post(org, *(sale(busy, 1, NOON) for _ in range(99)))
+    (other,) = life(org, abc, 1, sales=0)
+    await courier.run(hook, org)
+    found = [each.customer for each in receiver.received]
+    assert sorted(found) == [busy] * 100 + [other]
+    assert found.index(other) <= 40
+    assert by_customer(receiver.taken)[busy] == expected_ids(org, busy)

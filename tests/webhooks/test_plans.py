@@ -97,7 +97,7 @@ async def test_what_came_of_tries_is_saved_by_index(
     world: World, runner: Runner, plans: list[str]
 ) -> None:
     tried = [
-        after_try(Delivery(c, 1, 1, 0, 0, "", "e", 0, NOW), Answer(500), NOW, 7, 0.5)
+        after_try(Delivery(c, 1, 1, 0, 0, "", "e", 0, NOW), Answer(500), NOW, NOW, 7, 0.5)
         for c in range(101, 601)
     ]
 

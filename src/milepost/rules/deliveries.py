@@ -52,18 +52,17 @@ class Answer:
     status: int | None
     text: str = ""
     retry_after_seconds: float = 0.0
-    seconds: float = 0.0
-    """How long the try took, on the wall clock."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """A delivery after a try, which began at `started_at`."""
+    """A delivery after a try from `started_at` to `ended_at`."""
 
     delivery: Delivery
     status: str
     answer: Answer
     started_at: datetime
+    ended_at: datetime
     next_attempt_at: datetime
 
 
@@ -100,23 +99,28 @@ def read_retry_after(text: str) -> float:
 
 
 def after_try(
-    delivery: Delivery, answer: Answer, now: datetime, retry_days: float, chance: float
+    delivery: Delivery,
+    answer: Answer,
+    started_at: datetime,
+    now: datetime,
+    retry_days: float,
+    chance: float,
 ) -> Tried:
-    """A delivery after a try at `now`: over, or due again until `retry_days` after the first try."""
-    first = delivery.first_attempt_at or now
+    """A delivery after a try that ended `now`: over, or due again until `retry_days` after the first try."""
+    first = delivery.first_attempt_at or started_at
     tried = replace(delivery, attempts=delivery.attempts + 1, first_attempt_at=first)
     if is_success(answer):
-        return Tried(tried, DELIVERED, answer, now, now)
+        return Tried(tried, DELIVERED, answer, started_at, now, now)
     if is_refusal(answer) or now >= first + timedelta(days=retry_days):
-        return Tried(tried, DEAD, answer, now, now)
+        return Tried(tried, DEAD, answer, started_at, now, now)
     seconds = max(backoff_seconds(tried.attempts, chance), answer.retry_after_seconds)
-    return Tried(tried, PENDING, answer, now, now + timedelta(seconds=seconds))
+    return Tried(tried, PENDING, answer, started_at, now, now + timedelta(seconds=seconds))
 
 
 def given_up(delivery: Delivery, now: datetime) -> Tried:
     """A delivery of what is no more: its customer, or what the definitions made of its entry."""
     answer = Answer(None, "It no longer follows from the journal.")
-    return Tried(delivery, DEAD, answer, now, now)
+    return Tried(delivery, DEAD, answer, now, now, now)
 
 
 def health_after(

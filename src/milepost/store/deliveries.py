@@ -13,7 +13,8 @@ from milepost.store.webhooks import Endpoint, decode_webhook
 
 ASK_ENDPOINT = """
 SELECT o.root_org_id, w.webhook::text, w.secret,
-       CASE WHEN w.old_secret_until > clock.now THEN w.old_secret END, w.failures, w.paused_until, clock.now
+       CASE WHEN w.old_secret_until > clock.now THEN w.old_secret END, w.failures, w.paused_until, clock.now,
+       r.sandbox
 FROM webhooks w
 JOIN orgs o ON o.org_id = w.org_id
 JOIN orgs r ON r.org_id = o.root_org_id
@@ -220,13 +221,14 @@ async def load_endpoint(
     rows = await (await ask(tx, ASK_ENDPOINT, wall_now, org_id, webhook_id)).rows()
     if not rows:
         return None
-    root_org_id, text, secret, old_secret, failures, paused_until, now = rows[0]
+    root_org_id, text, secret, old_secret, failures, paused_until, now, is_sandbox = rows[0]
     return Endpoint(
         Tenant(org_id, root_org_id),
         decode_webhook(text),
         (secret, old_secret) if old_secret is not None else (secret,),
         Health(failures, paused_until),
         now,
+        is_sandbox,
     )
 
 
@@ -296,8 +298,7 @@ async def save_tried(tx: Tx, endpoint: Endpoint, tried: Sequence[Tried]) -> None
             each.delivery.customer_id, each.delivery.source_org_id, each.delivery.version,
             each.delivery.ordinal, each.delivery.place, each.status, each.delivery.attempts,
             each.delivery.first_attempt_at, each.next_attempt_at, each.started_at,
-            each.started_at + timedelta(seconds=each.answer.seconds), each.answer.status,
-            each.answer.text,
+            each.ended_at, each.answer.status, each.answer.text,
         )
         for each in tried
     ]  # fmt: skip

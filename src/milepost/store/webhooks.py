@@ -95,6 +95,8 @@ class Endpoint:
     secrets: tuple[str, ...]
     health: Health
     now: datetime
+    is_sandbox: bool = False
+    """Then `now` stands still."""
 
 
 @dataclass(frozen=True, slots=True)

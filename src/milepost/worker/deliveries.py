@@ -12,6 +12,7 @@ import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from procrastinate import App
 
@@ -56,6 +57,8 @@ ROUND_SECONDS = 1.0
 """After so long what has been answered is written down; who has not answered by then is waited for beside."""
 PER_CONNECTION = 40
 """Deliveries, or customers if they are more, that a round looks for: so many for each connection, at most."""
+TURN_SECONDS = 20.0
+"""After so long an endpoint lets others have its place, and queues again for what is left."""
 IN_A_ROW_MAX = 20
 """Deliveries of one customer in a round."""
 REPLAYED_CUSTOMERS = 2_000
@@ -131,7 +134,7 @@ async def deliver(post: Post, org_id: int, webhook_id: str) -> None:
     async with post.locks.held(name) as lock:
         if lock is None:
             return
-        traffic = _Traffic()
+        traffic = _Traffic(time.monotonic() + TURN_SECONDS)
         try:
             while await _round(post, org_id, webhook_id, traffic):
                 await lock.check()
@@ -145,6 +148,8 @@ async def deliver(post: Post, org_id: int, webhook_id: str) -> None:
 class _Traffic:
     """What is on its way to an endpoint: each lane sends one thing at a time, for one customer."""
 
+    ends_at: float
+    """On the monotonic clock: after it nothing more is looked for."""
     lanes: set[asyncio.Task[None]] = field(default_factory=set)
     busy: set[Queue] = field(default_factory=set)
     """Those of whom something is on its way, or has come of it what is not written down yet."""
@@ -154,6 +159,8 @@ class _Traffic:
     """Not written down yet."""
     failing: set[Queue] = field(default_factory=set)
     """Whose deliveries have failed since one came through."""
+    served: set[Queue] = field(default_factory=set)
+    """Who had their turn, and may have more to send: the others come first."""
     size: int = 0
     """Deliveries that the next round should look for; 0: not known yet."""
 
@@ -184,10 +191,11 @@ async def _round(post: Post, org_id: int, webhook_id: str, traffic: _Traffic) ->
     if endpoint is None:
         return False
     expanded = await _expand(post, endpoint)
-    free = endpoint.webhook.connections_max - len(traffic.lanes)
+    is_over = post.is_ending or time.monotonic() >= traffic.ends_at
+    free = 0 if is_over else endpoint.webhook.connections_max - len(traffic.lanes)
     due = await _load_due(post, endpoint, traffic, free)
     if not due and not traffic.lanes:
-        return expanded or await _replay(post, endpoint)
+        return not is_over and (expanded or await _replay(post, endpoint))
     bodies = await payloads(post.runner, endpoint, due)
     queues = by_queue(due)
     ends_at = time.monotonic() + ROUND_SECONDS
@@ -206,7 +214,7 @@ async def _round(post: Post, org_id: int, webhook_id: str, traffic: _Traffic) ->
     await _save(post, endpoint, traffic, tried)
     traffic.busy.difference_update(left)
     traffic.size = max(2 * len(tried), endpoint.webhook.connections_max)
-    return not post.is_ending
+    return True
 
 
 async def _expand(post: Post, endpoint: Endpoint) -> bool:
@@ -237,7 +245,10 @@ async def _load_due(
         return ()
 
     async def load(tx: Tx) -> Sequence[Delivery]:
-        found = await store.load_due(tx, endpoint, traffic.busy, limit, each)
+        found = await store.load_due(tx, endpoint, traffic.busy | traffic.served, limit, each)
+        if traffic.served and len(by_queue(found)) < free:
+            traffic.served.clear()
+            found = await store.load_due(tx, endpoint, traffic.busy, limit, each)
         waiting = [
             (queue, of_queue[0].next_attempt_at)
             for queue, of_queue in by_queue(found).items()
@@ -267,22 +278,30 @@ async def _send(post: Post, begun: _Round, traffic: _Traffic) -> None:
                 break
             if tried.status == DELIVERED:
                 traffic.failing.clear()
+        if len(of_queue) == IN_A_ROW_MAX:
+            traffic.served.add(queue)
         traffic.left.append(queue)
 
 
 async def _try(post: Post, begun: _Round, delivery: Delivery) -> Tried:
     body = begun.bodies.get(place_of(delivery))
+    started_at = _now(begun.endpoint)
     if body is None:
-        return given_up(delivery, begun.endpoint.now)
+        return given_up(delivery, started_at)
     answer = await post.sender.send(begun.endpoint, delivery.event_id, body)
-    days = post.settings.webhook_retry_days
-    return after_try(delivery, answer, begun.endpoint.now, days, random.random())  # noqa: S311 - jitter
+    days, chance = post.settings.webhook_retry_days, random.random()  # noqa: S311 - jitter
+    return after_try(delivery, answer, started_at, _now(begun.endpoint), days, chance)
+
+
+def _now(endpoint: Endpoint) -> datetime:
+    """What the clock of an endpoint's organisation shows, a while after it was loaded."""
+    return endpoint.now if endpoint.is_sandbox else clock.now()
 
 
 async def _save(post: Post, endpoint: Endpoint, traffic: _Traffic, tried: Sequence[Tried]) -> None:
     """What came of the tries, who waits behind a failure, and how the endpoint does."""
-    failing = len(traffic.failing)
-    health = health_after(endpoint.health, tried, failing, endpoint.now, random.random())  # noqa: S311 - jitter
+    failing, chance = len(traffic.failing), random.random()  # noqa: S311 - jitter
+    health = health_after(endpoint.health, tried, failing, _now(endpoint), chance)
     again = [
         (each.delivery.queue, each.next_attempt_at) for each in tried if each.status == PENDING
     ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
@@ -38,7 +37,6 @@ class Sender:
 
     async def send(self, endpoint: Endpoint, event_id: str, body: bytes) -> Answer:
         """What the receiver answered, or why it did not within the time for the whole exchange."""
-        began = time.monotonic()
         headers = _headers(endpoint, event_id, body, clock.now())
         status: int | None = None
         try:
@@ -50,16 +48,16 @@ class Sender:
                     text = await _beginning(response)
                     retry_after = _retry_after(response)
         except AddressRefused as refused:
-            return Answer(None, f"The address is not allowed: {refused}.", 0, _since(began))
+            return Answer(None, f"The address is not allowed: {refused}.")
         except TimeoutError:
             # Who has answered with a status has answered, even if the rest never comes.
             said = "" if status is not None else f"No answer within {self._timeout_seconds:g} s."
-            return Answer(status, said, 0, _since(began))
+            return Answer(status, said)
         except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError) as error:
-            return Answer(status, _reason(error), 0, _since(began))
+            return Answer(status, _reason(error))
         except (OSError, ValueError, RuntimeError) as error:
-            return Answer(status, _reason(error), 0, _since(began))
-        return Answer(status, text, retry_after, _since(began))
+            return Answer(status, _reason(error))
+        return Answer(status, text, retry_after)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -103,7 +101,3 @@ def _retry_after(response: httpcore.Response) -> float:
 def _reason(error: Exception) -> str:
     said = str(error).replace("\x00", "")[:RESPONSE_BYTES_MAX]
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
-
-
-def _since(began: float) -> float:
-    return time.monotonic() - began
