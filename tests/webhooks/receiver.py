@@ -98,7 +98,10 @@ class Receiver:
         self._thread.join()
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
-        body = request.rfile.read(int(request.headers.get("content-length", 0)))
+        length = int(request.headers.get("content-length", 0))
+        body = request.rfile.read(length)
+        if len(body) < length:  # whoever sent it was killed in the middle
+            return
         with self._lock:
             self._at_once += 1
             self.at_once_max = max(self.at_once_max, self._at_once)
