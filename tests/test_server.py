@@ -340,6 +340,7 @@ def test_a_port_in_use_and_a_bad_setting_are_said_plainly(data_dir: Path) -> Non
         (("serve", "--demo", "--host", "0.0.0.0"), {}),  # noqa: S104 - refused
         (("serve",), {"MILEPOST_WORKERS": "many"}),
         (("serve",), {"MILEPOST_BATCH_SIZE_MAX": "0"}),
+        (("serve",), {"MILEPOST_RATE_LIMITS": "POST /v2/nothing=1"}),
         (("serve", "--port", "70000"), {}),
         (("serve", "--port", "0", "--database-url", "postgresql://x:secret@127.0.0.1:1/x"), {}),
     ):

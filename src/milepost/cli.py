@@ -74,7 +74,12 @@ def serve(
     )
     try:
         server.serve(settings, typer.echo, _prepare)
-    except (server.ServeError, embedded.EmbeddedPostgresError, MigrationError) as error:
+    except (
+        server.ServeError,
+        SettingError,
+        embedded.EmbeddedPostgresError,
+        MigrationError,
+    ) as error:
         _fail(str(error))
 
 

@@ -37,6 +37,8 @@ class Refusal:
     error: Error
     detail: str = ""
     subject: object = None
+    retry_after_seconds: int = 1
+    """Said to the caller with 429 and 503 only."""
 
     @property
     def message(self) -> str:
@@ -58,8 +60,8 @@ class Notice:
 class Refused(Exception):
     """Raised where there is no outcome to return a `Refusal` in: decoding, authentication, reads."""
 
-    def __init__(self, error: Error, detail: str = "") -> None:
-        self.refusal = Refusal(error, detail)
+    def __init__(self, error: Error, detail: str = "", *, retry_after_seconds: int = 1) -> None:
+        self.refusal = Refusal(error, detail, retry_after_seconds=retry_after_seconds)
         super().__init__(self.refusal.message)
 
 
@@ -102,6 +104,13 @@ KEY_OF_ANOTHER_REQUEST = Error(
     422,
     "transport",
     "a key is sent again with another method, path, query, scope or body: nothing is done",
+)
+TOO_MANY_REQUESTS = Error(
+    429,
+    "Too many requests.",
+    429,
+    "transport",
+    "the credential has used up what the route takes in a minute; `Retry-After` says when the next begins",
 )
 INTERNAL = Error(
     500, "Internal error.", 500, "transport", "a defect of Milepost; the log has the request id"

@@ -23,7 +23,7 @@ from dataclasses import replace
 import uvicorn
 
 from milepost import embedded
-from milepost.api.app import create_app
+from milepost.api.app import check_rate_limits, create_app
 from milepost.child import asyncio_run, begin_child, parent_end, start_child, stop_children
 from milepost.logs import configure, log
 from milepost.migrate import migrate
@@ -43,11 +43,12 @@ def serve(
 ) -> None:
     """Migrate, `prepare` (the demo data), answer until SIGTERM or SIGINT, then stop everything.
 
-    `say` gets the lines for a person. Raises `ServeError`, `embedded.EmbeddedPostgresError` or
-    `milepost.migrate.MigrationError` when the service cannot start.
+    `say` gets the lines for a person. Raises `ServeError`, `SettingError`,
+    `embedded.EmbeddedPostgresError` or `milepost.migrate.MigrationError` when the service cannot start.
     """
     began = time.monotonic()
     configure(settings.log_level)
+    check_rate_limits(settings)
     with ExitStack() as stack:
         listening = stack.enter_context(_bound(settings))
         postgres: embedded.EmbeddedPostgres | None = None

@@ -54,6 +54,9 @@ class Settings:
     """How long a verified credential is believed without asking the database again."""
     idempotency_days: int = 0
     """How long the first answer under an Idempotency-Key is kept; 0: as long as the journal, for ever."""
+    rate_limits: str = "default"
+    """Requests per minute, credential and route: "default", "none", a region of the vendor's, or a list
+    such as "POST /v2/customers=100, POST /milepost/v1/activities=6000"."""
     direct_earn_customers_max: int = 0
     """Customers that a `directEarn` call may name; 0: as many as its body holds."""
     due_work: bool = True

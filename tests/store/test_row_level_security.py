@@ -49,6 +49,7 @@ def other(world: World) -> World:
         org.run("INSERT INTO earns VALUES (%(org)s, 7, 1, 1, 1, now(), now(), 1, 0, 0)")
         org.run("INSERT INTO redemptions VALUES (%(org)s, 7, 1, 'a', 1, now(), now(), 0)")
         org.run("INSERT INTO promotion_usage VALUES (%(org)s, 1, 1, 0, 0, 0)")
+        org.run("INSERT INTO rate_usage VALUES (%(org)s, 1, 'POST /v2/customers', now(), 1)")
         org.run("INSERT INTO cycle_ends VALUES (%(org)s, 7, 1, 1, now())")
         org.run("INSERT INTO level_achievements VALUES (%(org)s, 7, 1, 1, 1, 1, now())")
         org.run(

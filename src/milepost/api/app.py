@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from litestar import Litestar, Response
-from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp
 
@@ -50,6 +49,7 @@ from milepost.api import (
 from milepost.api.authentication import Authenticator, authorize
 from milepost.api.edge import edge
 from milepost.api.idempotency import IdempotencyKeys
+from milepost.api.rate_limits import RateLimits, read_limits, routes_of
 from milepost.api.routes import ApiRequest
 from milepost.coalescer import Coalescer
 from milepost.database import DatabaseUnavailable, database
@@ -122,6 +122,7 @@ class Services:
     authenticator: Authenticator
     keys: IdempotencyKeys
     keyring: Keyring
+    rate_limits: RateLimits
 
 
 def create_app(settings: Settings) -> ASGIApp:
@@ -134,15 +135,8 @@ def create_app(settings: Settings) -> ASGIApp:
 def create_litestar(settings: Settings) -> Litestar:
     """The routes without the edge around them: for the OpenAPI document and the tests of routes."""
     runner = Runner(database(settings.database_url, settings))
+    coalescer = Coalescer(runner, settings)
     keyring = Keyring(runner, settings.secret_key, settings.credential_ttl_seconds)
-    services = Services(
-        settings,
-        runner,
-        Coalescer(runner, settings),
-        Authenticator(runner, settings, keyring),
-        IdempotencyKeys(runner),
-        keyring,
-    )
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
@@ -155,19 +149,34 @@ def create_litestar(settings: Settings) -> Litestar:
             # The server has waited for its requests; what it gave up waiting for, nobody waits for.
             with suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_SECONDS):
-                    await services.coalescer.close()
+                    await coalescer.close()
             await runner.database.close()
 
-    return Litestar(
+    app = Litestar(
         route_handlers=list(ROUTES),
         before_request=admit,
         lifespan=[lifespan],
-        state=State({"services": services}),
         exception_handlers={Exception: render_exception},
         request_max_body_size=settings.body_bytes_max,
         openapi_config=None,
         logging_config=None,
     )
+    app.state.services = Services(
+        settings,
+        runner,
+        coalescer,
+        Authenticator(runner, settings, keyring),
+        IdempotencyKeys(runner),
+        keyring,
+        RateLimits(runner, read_limits(settings.rate_limits, routes_of(app))),
+    )
+    return app
+
+
+def check_rate_limits(settings: Settings) -> None:
+    """Raise `SettingError` if the setting `rate_limits` names what is no route."""
+    if settings.rate_limits != Settings().rate_limits:
+        create_litestar(settings)
 
 
 async def admit(request: ApiRequest) -> wire.Answer | None:

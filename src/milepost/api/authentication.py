@@ -209,8 +209,8 @@ def _without_bearer(token: bytes) -> bytes:
 
 
 async def authorize(request: Request[Any, Any, Any]) -> None:
-    """Before every request: 401, then 403, by the `access` that its route declares, then 400 for headers
-    that attribute the call to what there is not.
+    """Before every request: 401, then 403, by the `access` that its route declares, then 429, then 400 for
+    headers that attribute the call to what there is not.
 
     A route without a declaration is a defect, and refused. (Not a guard of Litestar, which copies the
     whole handler for each guard and request.)
@@ -233,6 +233,7 @@ async def authorize(request: Request[Any, Any, Any]) -> None:
     caller = await authenticator.caller(headers)
     if not caller.may(resource, permission):
         raise Refused(FORBIDDEN)
+    await request.app.state.services.rate_limits.check(request, caller)
     if not ATTRIBUTION_HEADERS.isdisjoint(headers):
         caller = await _attributed(authenticator, caller, headers, request.scope["path"])
     request.scope["caller"] = caller  # type: ignore[typeddict-unknown-key]

@@ -32,6 +32,7 @@ from milepost.errors import (
     KEY_OF_ANOTHER_REQUEST,
     NOT_FOUND,
     PAYLOAD_TOO_LARGE,
+    TOO_MANY_REQUESTS,
     UNAUTHENTICATED,
     UNAVAILABLE,
     Error,
@@ -210,6 +211,8 @@ def _responses(
         errors += [DATA_SCOPE_ALL_UNSUPPORTED, CONNECTED_ORGS_NOT_SET]
     if method == "post" and opt["idempotent"]:
         errors += [KEY_IN_USE, KEY_OF_ANOTHER_REQUEST]
+    if opt["access"] not in ("public", OPERATOR):
+        errors.append(TOO_MANY_REQUESTS)
     if "form" in opt:
         errors.append(PAYLOAD_TOO_LARGE)
     elif opt["body"] is not None:

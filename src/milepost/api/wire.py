@@ -19,7 +19,6 @@ from milepost.errors import (
     BAD_REQUEST,
     INVALID_INPUT,
     UNSUPPORTED_MEDIA_TYPE,
-    Error,
     Refusal,
     Refused,
 )
@@ -35,7 +34,6 @@ Text = Annotated[str, msgspec.Meta(max_length=10_000)]
 # An escape that stands for the character NUL: its backslash is not itself escaped.
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _INTEGER = re.compile(r"-?[0-9]{1,19}", re.ASCII)
-_RETRY_SECONDS = "1"
 
 encode = msgspec.json.Encoder(decimal_format="number").encode
 
@@ -199,12 +197,12 @@ def refuse(refusal: Refusal, path: str) -> Answer:
             "errors": [{"code": error.code, "message": message}],
             "warnings": None,
         }
-    return Answer(encode(body), status_code=error.status, headers=_headers(error))
+    return Answer(encode(body), status_code=error.status, headers=_headers(refusal))
 
 
-def _headers(error: Error) -> dict[str, str]:
-    if error.status in (429, 503):
-        return {"Retry-After": _RETRY_SECONDS}
-    if error.status == 401:
+def _headers(refusal: Refusal) -> dict[str, str]:
+    if refusal.error.status in (429, 503):
+        return {"Retry-After": str(refusal.retry_after_seconds)}
+    if refusal.error.status == 401:
         return {"WWW-Authenticate": 'Basic realm="milepost", charset="UTF-8"'}
     return {}
