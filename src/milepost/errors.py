@@ -95,6 +95,7 @@ KEY_IN_USE = Error(
 PAYLOAD_TOO_LARGE = Error(
     413, "Payload too large.", 413, "transport", "a body is longer than the limit (1 MiB)"
 )
+URI_TOO_LONG = Error(414, "URI too long.", 414, "transport", "path and query are longer than 8 KiB")
 UNSUPPORTED_MEDIA_TYPE = Error(
     415, "Unsupported media type.", 415, "transport", "a body is sent with a content encoding"
 )
@@ -111,6 +112,13 @@ TOO_MANY_REQUESTS = Error(
     429,
     "transport",
     "the credential has used up what the route takes in a minute; `Retry-After` says when the next begins",
+)
+HEADERS_TOO_LARGE = Error(
+    431,
+    "Request header fields too large.",
+    431,
+    "transport",
+    "a request has more than 64 KiB of headers, or more than 200 of them",
 )
 INTERNAL = Error(
     500, "Internal error.", 500, "transport", "a defect of Milepost; the log has the request id"

@@ -24,6 +24,7 @@ import uvicorn
 
 from milepost import embedded
 from milepost.api.app import check_rate_limits, create_app
+from milepost.api.connection import connections
 from milepost.child import asyncio_run, begin_child, parent_end, start_child, stop_children
 from milepost.logs import configure, log
 from milepost.migrate import migrate
@@ -169,7 +170,7 @@ async def answer(
     server = _Server(
         uvicorn.Config(
             create_app(settings),
-            http="httptools",
+            http=connections(settings),
             loop="none",
             lifespan="on",
             interface="asgi3",

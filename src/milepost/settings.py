@@ -50,6 +50,10 @@ class Settings:
     """How long a batch waits for a connection before its commands are answered 503."""
     statement_timeout_seconds: float = 30.0
     body_bytes_max: int = 1024 * 1024
+    head_timeout_seconds: float = 20.0
+    """How long a request's headers may take to arrive."""
+    stall_timeout_seconds: float = 30.0
+    """How long a caller may neither send what is missing of a body nor take what is answered."""
     credential_ttl_seconds: float = 20.0
     """How long a verified credential is believed without asking the database again."""
     idempotency_days: int = 0
@@ -124,6 +128,8 @@ def _check(settings: Settings) -> None:
         "pool_timeout_seconds": (0.1, 60),
         "statement_timeout_seconds": (1, 600),
         "body_bytes_max": (1_024, 64 * 1024 * 1024),
+        "head_timeout_seconds": (0.1, 3_600),
+        "stall_timeout_seconds": (0.1, 3_600),
         "credential_ttl_seconds": (0, 300),
         "idempotency_days": (0, 36_500),
         "direct_earn_customers_max": (0, 10_000),

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from litestar import Litestar, Response
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, InternalServerException
 from litestar.types import ASGIApp
 
 from milepost.actions.tokens import Keyring
@@ -196,8 +196,12 @@ def render_exception(request: ApiRequest, error: Exception) -> Response[bytes]:
         return wire.refuse(error.refusal, path)
     if isinstance(error, DatabaseUnavailable):
         return wire.refuse(Refusal(UNAVAILABLE), path)
+    malformed = BAD_REQUEST if wire.is_v2(path) else INVALID_INPUT
+    if isinstance(error, InternalServerException):
+        # Litestar's word for a caller who went away in the middle of a body: nobody gets this answer.
+        log("caller_gone", path=path[:200])
+        return wire.refuse(Refusal(malformed), path)
     if isinstance(error, HTTPException) and error.status_code < 500:
-        malformed = BAD_REQUEST if wire.is_v2(path) else INVALID_INPUT
         answer = wire.refuse(Refusal(_BY_STATUS.get(error.status_code, malformed)), path)
         answer.headers.update(error.headers or {})  # Allow, of a 405
         return answer
