@@ -6,13 +6,15 @@ import os
 import re
 import signal
 import socket
+import ssl
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -23,6 +25,8 @@ from milepost import embedded
 
 DEMO = httpx.BasicAuth("demo.till", "demo-password")
 ENROL = "/v3/targetGroups/29463/targets/29463/enroll"
+# A client that loads certificates first takes longer than what it asks for.
+NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 UNENROL = "/v3/targetGroups/29463/targets/29463/unEnroll"
 # The sample requests of the documentation, verbatim.
 ENROL_SAMPLE = """[{       
@@ -349,3 +353,42 @@ def test_a_port_in_use_and_a_bad_setting_are_said_plainly(data_dir: Path) -> Non
         assert refused.stderr.startswith("milepost: ")
         assert "secret" not in refused.stderr
     assert not data_dir.exists()
+
+
+def test_any_worker_shows_the_figures_of_all_of_them_and_counts_survive_a_kill(
+    data_dir: Path,
+) -> None:
+    route = 'method="GET",route="/milepost/v1/clock",status="200"'
+    counted = re.compile(rf"milepost_request_seconds_count\{{{re.escape(route)}\}} (\d+)")
+
+    with serving(data_dir, "--demo", "--workers", "2") as service:
+        token = (data_dir / "admin-token").read_text().strip()
+
+        def figures() -> str:
+            headers = {"Authorization": f"Bearer {token}"}
+            with httpx.Client(headers=headers, verify=NO_CERTIFICATES) as operator:
+                return operator.get(f"{service.client.base_url}/metrics").raise_for_status().text
+
+        with ExitStack() as stack:
+            # Connections of their own, so that both workers get some.
+            for _ in range(12):
+                client = stack.enter_context(httpx.Client(auth=DEMO, verify=NO_CERTIFICATES))
+                client.get(f"{service.client.base_url}/milepost/v1/clock").raise_for_status()
+        found = {counted.search(figures())[1] for _ in range(8)}  # type: ignore[index]
+        assert found == {"12"}
+        folders = list(Path(tempfile.gettempdir()).glob("milepost-metrics-*"))
+        mine = [folder for folder in folders if any(folder.glob(f"*_{service.process.pid}.db"))]
+        workers = children(service.process.pid)
+        os.kill(workers[0], signal.SIGKILL)
+        eventually(lambda: len(set(children(service.process.pid)) - {workers[0]}) == 2)
+        assert not any(mine[0].glob(f"gauge_*_{workers[0]}.db"))
+        assert counted.search(figures())[1] == "12"  # type: ignore[index]
+        assert service.stop() == 0
+    assert not mine[0].exists()
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

@@ -114,6 +114,13 @@ class Coalescer:
         self._schedule(lane)
         return waiting
 
+    def waiting_by_action(self) -> dict[str, int]:
+        """How many wait for a batch, by the name of the action."""
+        found: dict[str, int] = {}
+        for lane in self._lanes.values():
+            found[lane.action.name] = found.get(lane.action.name, 0) + len(lane.queue)
+        return found
+
     async def close(self) -> None:
         """Take no more commands and wait for those that were taken."""
         self._closed = True

@@ -67,6 +67,16 @@ class Database:
         await self.app.close(timeout=2)
         await self.operator.close(timeout=2)
 
+    def use_of_pools(self) -> dict[str, tuple[int, int, int]]:
+        """By pool: connections in use, idle ones, and transactions that wait for one."""
+        found = {}
+        for pool in (self.app, self.operator):
+            stats = pool.get_stats()
+            idle = stats.get("pool_available", 0)
+            used = stats.get("pool_size", 0) - idle
+            found[pool.name] = (used, idle, stats.get("requests_waiting", 0))
+        return found
+
     async def ping(self) -> None:
         """Ask the database for nothing, on a sound connection; raises `DatabaseUnavailable`."""
         try:

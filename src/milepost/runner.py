@@ -16,6 +16,8 @@ from typing import Any, Final, Protocol, TypeVar
 
 from milepost import clock
 from milepost.database import CONFLICTS, Database, DatabaseUnavailable, Tenant, Tx
+from milepost.metrics import metrics
+from milepost.observation import observed_batch
 from milepost.rules.definitions import Definitions
 from milepost.store.definitions import load_definitions
 from milepost.store.idempotency import FirstAnswer, ask_keep_answers
@@ -170,13 +172,15 @@ class Runner:
         may still have committed if it broke off at that very moment), and any other exception when
         it cannot take the batch: then nothing was done.
         """
-        try:
-            return await _tried(lambda: self._run_once(action, tenant, commands, calls))
-        except _Undo as undo:
-            outcomes: list[Any] = [LOST] * len(commands)
-            for place, _ in undo.taken:
-                outcomes[place] = [KEY_TAKEN] * len(outcomes[place])
-            return outcomes
+        with observed_batch(action.name, len(commands)) as batch:
+            try:
+                outcomes = await _tried(lambda: self._run_once(action, tenant, commands, calls))
+            except _Undo as undo:
+                outcomes = [LOST] * len(commands)
+                for place, _ in undo.taken:
+                    outcomes[place] = [KEY_TAKEN] * len(outcomes[place])
+            batch.lost = sum(outcome is LOST for outcome in outcomes)
+        return outcomes
 
     async def _run_once(
         self,
@@ -283,5 +287,5 @@ async def _tried(once: Callable[[], Awaitable[T]]) -> T:
         try:
             return await once()
         except CONFLICTS:
-            continue
+            metrics().count_retry()
     raise DatabaseUnavailable(f"{TRIES_MAX} deadlocks or serialisation failures")

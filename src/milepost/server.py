@@ -27,6 +27,7 @@ from milepost.api.app import check_rate_limits, create_app
 from milepost.api.connection import connections
 from milepost.child import asyncio_run, begin_child, parent_end, start_child, stop_children
 from milepost.logs import configure, log
+from milepost.metrics import forget_process, shared_folder
 from milepost.migrate import migrate
 from milepost.settings import Settings
 
@@ -51,6 +52,7 @@ def serve(
     configure(settings.log_level)
     check_rate_limits(settings)
     with ExitStack() as stack:
+        stack.enter_context(shared_folder())
         listening = stack.enter_context(_bound(settings))
         postgres: embedded.EmbeddedPostgres | None = None
         if settings.embedded:
@@ -220,6 +222,7 @@ async def _run_workers(
             for place, worker in enumerate(workers):
                 if worker.poll() is not None and not stop.is_set():
                     log("worker_restarted", "error", exit_code=worker.returncode)
+                    forget_process(worker.pid)
                     workers[place] = _start_worker(settings, listening)
     finally:
         stopping.cancel()
@@ -243,6 +246,7 @@ async def _run_due_worker(
     while settings.due_work and not stop.is_set():
         if children and children[0].poll() is not None:
             log("due_worker_restarted", "error", exit_code=children[0].returncode)
+            forget_process(children[0].pid)
             children = []
         if not children:
             try:

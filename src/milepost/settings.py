@@ -65,6 +65,8 @@ class Settings:
     """Customers that a `directEarn` call may name; 0: as many as its body holds."""
     due_work: bool = True
     """Whether this service also does what falls due in real organisations, in a process beside."""
+    otlp_endpoint: str = ""
+    """Where traces are sent, by OTLP over HTTP, such as "http://127.0.0.1:4318"; empty: nowhere."""
     sweep_seconds: float = 60.0
     """How often that process looks for due work that was left."""
     webhook_timeout_seconds: float = 10.0
@@ -158,5 +160,7 @@ def _check(settings: Settings) -> None:
                 ip_network(part.strip())
     except ValueError as error:
         raise SettingError(f"webhook_allowed_networks: {error}") from None
+    if settings.otlp_endpoint and not settings.otlp_endpoint.startswith(("http://", "https://")):
+        raise SettingError("otlp_endpoint must begin with http:// or https://")
     if settings.demo and settings.host not in ("127.0.0.1", "::1", "localhost"):
         raise SettingError("--demo makes known passwords, so it needs a loopback --host")

@@ -11,6 +11,7 @@ from litestar import Litestar, Response
 from litestar.exceptions import HTTPException, InternalServerException
 from litestar.types import ASGIApp
 
+from milepost import traces
 from milepost.actions.tokens import Keyring
 from milepost.api import (
     access,
@@ -24,6 +25,7 @@ from milepost.api import (
     gateway_promotions,
     health,
     member_promotions,
+    metrics,
     milestones,
     notifications,
     oauth,
@@ -49,6 +51,7 @@ from milepost.api import (
 from milepost.api.authentication import Authenticator, authorize
 from milepost.api.edge import edge
 from milepost.api.idempotency import IdempotencyKeys
+from milepost.api.observation import observed
 from milepost.api.rate_limits import RateLimits, read_limits, routes_of
 from milepost.api.routes import ApiRequest
 from milepost.coalescer import Coalescer
@@ -73,6 +76,7 @@ from milepost.settings import Settings
 ROUTES = (
     *health.ROUTES,
     *openapi.ROUTES,
+    *metrics.ROUTES,
     *enrolments.ROUTES,
     *target_groups.ROUTES,
     *target_group_names.ROUTES,
@@ -129,7 +133,7 @@ def create_app(settings: Settings) -> ASGIApp:
     """The ASGI application of one worker process on a migrated `settings.database_url`."""
     app = create_litestar(settings)
     services: Services = app.state.services
-    return edge(app, services.keys, settings)
+    return observed(edge(app, services.keys, settings))
 
 
 def create_litestar(settings: Settings) -> Litestar:
@@ -141,11 +145,17 @@ def create_litestar(settings: Settings) -> Litestar:
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         await runner.database.open()
-        listening = asyncio.create_task(listen(runner))
+        tasks = [
+            asyncio.create_task(listen(runner)),
+            asyncio.create_task(metrics.keep_levels(runner, coalescer)),
+        ]
+        traces.start(settings, "worker")
         try:
             yield
         finally:
-            listening.cancel()
+            for task in tasks:
+                task.cancel()
+            await asyncio.to_thread(traces.stop)
             # The server has waited for its requests; what it gave up waiting for, nobody waits for.
             with suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_SECONDS):
@@ -161,6 +171,7 @@ def create_litestar(settings: Settings) -> Litestar:
         openapi_config=None,
         logging_config=None,
     )
+    app.state.lags = metrics.Lags()
     app.state.services = Services(
         settings,
         runner,

@@ -57,6 +57,18 @@ WHERE NOT o.sandbox AND (
 ORDER BY o.org_id
 """  # noqa: S608 - ours
 
+ASK_OLDEST_DUE = f"""
+SELECT min(least(
+    (SELECT min(d.due_at) {_UNFINISHED.format(org="o.org_id")}),
+    (SELECT min(c.due_at) FROM cycle_ends c WHERE c.org_id = o.org_id AND c.due_at <= %b),
+    (SELECT min(i.expires_at) FROM issuals i
+     WHERE i.org_id = o.org_id AND i.expires_at <= %b AND i.ended_at IS NULL AND NOT i.is_dummy),
+    (SELECT min(e.expires_at) FROM earns e
+     WHERE e.org_id = o.org_id AND e.expires_at <= %b AND e.ended_at IS NULL)
+))
+FROM orgs o WHERE NOT o.sandbox
+"""  # noqa: S608 - ours
+
 ASK_PASSES = """
 SELECT k.period_id, k.kind, p.step, p.cursor_customer_id, p.pending, p.finished_at IS NOT NULL
 FROM unnest(%b::bigint[], %b::text[]) AS k (period_id, kind)
@@ -159,6 +171,13 @@ async def load_orgs_with_due_work(tx: Tx, now: datetime) -> list[Tenant]:
     """The organisations, sandboxes left out, in which something is due at `now`; as operator."""
     rows = await (await ask(tx, ASK_ORGS_WITH_DUE_WORK, now, now, now, now, now)).rows()
     return [Tenant(*row) for row in rows]
+
+
+async def load_oldest_due(tx: Tx, now: datetime) -> datetime | None:
+    """Since when the oldest due work of all organisations, sandboxes left out, has been due; as operator."""
+    rows = await (await ask(tx, ASK_OLDEST_DUE, now, now, now, now, now)).rows()
+    oldest: datetime | None = rows[0][0]
+    return oldest
 
 
 async def ask_passes(tx: Tx, tenant: Tenant, dues: Sequence[Due]) -> Reply:

@@ -22,6 +22,7 @@ from milepost.logs import log
 from milepost.runner import Runner
 from milepost.settings import Settings
 from milepost.store.passes import load_orgs_with_due_work
+from milepost.traces import span
 from milepost.worker import deliveries
 from milepost.worker.deliveries import Post, add_deliveries, open_post
 from milepost.worker.simulations import simulate
@@ -145,7 +146,8 @@ async def _orgs_with_due_work(tx: Tx) -> list[Tenant]:
 
 async def _settle(runner: Runner, tenant: Tenant) -> None:
     try:
-        await settle_due(runner, tenant, clock.now())
+        with span("due work", {"milepost.org_id": tenant.org_id}):
+            await settle_due(runner, tenant, clock.now())
     except DatabaseUnavailable as error:
         log("due_work_unavailable", "warning", org=tenant.org_id, cause=str(error))
     except Exception as error:  # noqa: BLE001 - one organisation's must not end the others'
