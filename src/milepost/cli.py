@@ -1,4 +1,4 @@
-"""The command `milepost`: serve, migrate, org, import, rebuild, openapi, errors."""
+"""The command `milepost`: serve, migrate, org, import, rebuild, doctor, backup, restore, openapi, errors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ from milepost.api import operator, wire
 from milepost.api.activity_bodies import Unreadable, decode_activity
 from milepost.api.app import create_litestar
 from milepost.api.openapi import render
+from milepost.backup import BackupError, back_up
+from milepost.backup import restore as restore_database
 from milepost.database import DatabaseUnavailable, database
+from milepost.doctor import examine
 from milepost.errors import Refusal
 from milepost.errors_page import render_page
 from milepost.imports.kinds import CUSTOMERS, ENROLMENTS, Kind, activities
@@ -148,6 +151,55 @@ def rebuild(
     )
     if summary.left:
         raise typer.Exit(1)
+
+
+@app.command()
+def doctor(data: Data = None, database_url: DatabaseUrl = None) -> None:
+    """Look at settings, files, database, clock and due work; exit with 1 if there is a problem.
+
+    Changes nothing. Works beside a running service, and without one.
+    """
+    settings = _settings(data_dir=data, database_url=database_url)
+    levels = set()
+    for finding in examine(settings, os.environ, lambda: _open_database(settings)):
+        levels.add(finding.level)
+        typer.echo(finding)
+    if "problem" in levels:
+        raise typer.Exit(1)
+
+
+@app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(help="A new file.")],
+    data: Data = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Write the whole database to a new FILE, beside a running service too."""
+    settings = _settings(data_dir=data, database_url=database_url)
+    with _database(settings) as url:
+        try:
+            size_bytes = back_up(url, file)
+        except BackupError as error:
+            _fail(str(error))
+    typer.echo(f"Backed up to {file}: {size_bytes:,} bytes.")
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="What milepost backup wrote.")],
+    data: Data = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Restore FILE into a new data folder, or an empty database; all of it or nothing."""
+    settings = _settings(data_dir=data, database_url=database_url)
+    with _database(settings) as url:
+        try:
+            applied = restore_database(url, file)
+        except (BackupError, MigrationError) as error:
+            _fail(str(error))
+    for revision in applied:
+        typer.echo(f"Migrated the database to {revision}.")
+    typer.echo(f"Restored {file}. Now: milepost rebuild --check")
 
 
 class ImportKind(StrEnum):
@@ -280,15 +332,21 @@ def _tell_tenths() -> Callable[[Standing], None]:
 def _database(settings: Settings) -> Iterator[str]:
     """The URL of the database: of a running service's embedded one, or of one run for this command."""
     try:
-        if not settings.embedded:
-            yield settings.database_url
-        elif running := embedded.running_url(settings.data_dir / "pg"):
-            yield running
-        else:
-            with embedded.start(settings.data_dir / "pg") as postgres:
-                yield postgres.url
+        with _open_database(settings) as url:
+            yield url
     except (embedded.EmbeddedPostgresError, MigrationError) as error:
         _fail(str(error))
+
+
+@contextmanager
+def _open_database(settings: Settings) -> Iterator[str]:
+    if not settings.embedded:
+        yield settings.database_url
+    elif running := embedded.running_url(settings.data_dir / "pg"):
+        yield running
+    else:
+        with embedded.start(settings.data_dir / "pg") as postgres:
+            yield postgres.url
 
 
 def _prepare(settings: Settings) -> None:

@@ -121,6 +121,22 @@ class Database:
             raise DatabaseUnavailable(type(error).__name__) from error
 
 
+@asynccontextmanager
+async def owner_transaction(url: str) -> AsyncIterator[Tx]:
+    """A transaction on a connection of its own, in no role but the owner's, that can only read.
+
+    Raises `DatabaseUnavailable`.
+    """
+    try:
+        async with await AsyncConnection.connect(
+            url, application_name="milepost_doctor", connect_timeout=5
+        ) as connection:
+            await connection.set_read_only(True)
+            yield connection
+    except psycopg.Error as error:
+        raise DatabaseUnavailable(str(error).strip() or type(error).__name__) from error
+
+
 CONFLICTS = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
 """Operational errors that say: begin the transaction anew. Nothing of it was done."""
 
