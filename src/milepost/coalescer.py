@@ -3,13 +3,15 @@
 A lane is an action for one organisation. While a batch of a lane is in the database, the commands that
 arrive wait in the lane and go together with the next one: alone on a quiet service, hundreds at a time
 on a busy one, with no timer in between. Sizes are bounded everywhere; a full queue refuses at once.
+All lanes together have fewer batches in the database than there are connections.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Hashable, Sequence
+from collections.abc import AsyncIterator, Hashable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -56,6 +58,11 @@ class Coalescer:
         self._batch_size_max = settings.batch_size_max
         self._batches_max = settings.batches_in_flight_max
         self._queue_size_max = settings.queue_size_max
+        # Reads want a connection too, whatever there is to write.
+        self._places = asyncio.Semaphore(
+            min(settings.concurrent_batches_max, settings.pool_size_max - 1)
+        )
+        self._place_timeout_seconds = settings.pool_timeout_seconds
         self._lanes: dict[tuple[str, int], _Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting = 0
@@ -118,7 +125,8 @@ class Coalescer:
         """How many wait for a batch, by the name of the action."""
         found: dict[str, int] = {}
         for lane in self._lanes.values():
-            found[lane.action.name] = found.get(lane.action.name, 0) + len(lane.queue)
+            commands = sum(len(waiting.commands) for waiting in lane.queue)
+            found[lane.action.name] = found.get(lane.action.name, 0) + commands
         return found
 
     async def close(self) -> None:
@@ -217,7 +225,8 @@ class Coalescer:
             if waiting.call is not None:
                 calls.append((places[-1], waiting.call))
         try:
-            outcomes = await self._runner.run(lane.action, lane.tenant, commands, calls)
+            async with self._place():
+                outcomes = await self._runner.run(lane.action, lane.tenant, commands, calls)
         except DatabaseUnavailable as error:
             log("batch_unavailable", "warning", action=lane.action.name, cause=str(error))
             return _alike(batch, Refusal(UNAVAILABLE))
@@ -228,6 +237,22 @@ class Coalescer:
             log("command_failed", "error", action=lane.action.name, error=error)
             return _alike(batch, Refusal(INTERNAL))
         return [outcomes[place] for place in places]
+
+    @asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
+        """One of the batches that may be in the database at once, of all lanes together.
+
+        Raises `DatabaseUnavailable` when none gets free in the time that a connection is waited for.
+        """
+        try:
+            async with asyncio.timeout(self._place_timeout_seconds):
+                await self._places.acquire()
+        except TimeoutError:
+            raise DatabaseUnavailable("too many batches") from None
+        try:
+            yield
+        finally:
+            self._places.release()
 
 
 def _alike(batch: Sequence[_Waiting], outcome: object) -> list[Sequence[Any]]:

@@ -40,6 +40,9 @@ class Settings:
     """Commands that one transaction may decide."""
     batches_in_flight_max: int = 2
     """Batches of one action and one organisation that may be in the database at once."""
+    concurrent_batches_max: int = 8
+    """Batches of all actions and organisations that one process may have in the database at once, and
+    at most one fewer than its connections."""
     requests_in_flight_max: int = 5_000
     """Requests that one process may be answering; the next one is answered 503."""
     queue_size_max: int = 10_000
@@ -124,6 +127,7 @@ def _check(settings: Settings) -> None:
         "workers": (1, 64),
         "batch_size_max": (1, 10_000),
         "batches_in_flight_max": (1, 64),
+        "concurrent_batches_max": (1, 200),
         "requests_in_flight_max": (1, 100_000),
         "queue_size_max": (1, 1_000_000),
         "pool_size_max": (2, 200),

@@ -218,3 +218,43 @@ async def test_a_caller_of_many_who_goes_away_takes_back_all_that_no_batch_has_b
         await gone
     assert await stays == 912
     assert await coalescer.submit_all(action, tenant, many) == [910, 911]
+
+
+async def test_all_lanes_together_have_only_so_many_batches_in_the_database(
+    world: World, runner: Runner, tenant: Tenant
+) -> None:
+    world.register(*range(2900, 2904))
+    actions = [Recorded() for _ in range(4)]
+    for number, action in enumerate(actions):
+        action.name = f"enrolment {number}"  # a lane of its own
+        action.gate.clear()
+    coalescer = Coalescer(runner, Settings(concurrent_batches_max=2, pool_timeout_seconds=20))
+    waiting = [
+        asyncio.create_task(coalescer.submit(action, tenant, enrol(world, 2900 + number)))
+        for number, action in enumerate(actions)
+    ]
+    async with asyncio.timeout(20):
+        while sum(len(action.sizes) for action in actions) < 2:  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.01)
+    await runner.database.ping()  # there is a connection for whoever reads
+    assert [action.sizes for action in actions] == [[1], [1], [], []]
+    for action in actions:
+        action.gate.set()
+    assert await asyncio.gather(*waiting) == [2900, 2901, 2902, 2903]
+
+
+async def test_a_batch_that_gets_no_place_is_answered_503_and_has_done_nothing(
+    world: World, runner: Runner, tenant: Tenant
+) -> None:
+    world.register(2910, 2911)
+    slow, other = Recorded(), Recorded()
+    slow.gate.clear()
+    other.name = "another enrolment"
+    coalescer = Coalescer(runner, Settings(concurrent_batches_max=1, pool_timeout_seconds=0.2))
+    held = asyncio.create_task(coalescer.submit(slow, tenant, enrol(world, 2910)))
+    await asyncio.sleep(0)  # it is the first in the line
+    assert await coalescer.submit(other, tenant, enrol(world, 2911)) == Refusal(UNAVAILABLE)
+    assert other.sizes == []
+    slow.gate.set()
+    assert await held == 2910
+    assert await coalescer.submit(other, tenant, enrol(world, 2911)) == 2911
