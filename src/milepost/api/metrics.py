@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from datetime import datetime
 
 from litestar import Response, get
 
@@ -15,6 +16,7 @@ from milepost.database import DatabaseUnavailable, Tx
 from milepost.logs import log
 from milepost.metrics import metrics, render
 from milepost.runner import Runner
+from milepost.store.backlog import load_backlog
 from milepost.store.passes import load_oldest_due
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -74,14 +76,33 @@ class Lags:
 async def _ask(tx: Tx) -> Asked:
     """Every figure that only the database knows: to add one, ask for it here."""
     now = clock.now()
-    oldest = await load_oldest_due(tx, now)
-    lag = max(0.0, (now - oldest).total_seconds()) if oldest is not None else 0.0
-    return {
+    asked = {
         "milepost_settlement_lag_seconds": (
             "For how long the oldest due work of a real organisation has been due and not done.",
-            lag,
+            _lag(now, await load_oldest_due(tx, now)),
         )
     }
+    backlog = await load_backlog(tx, now)
+    if backlog is not None:
+        asked |= {
+            "milepost_webhook_delivery_lag_seconds": (
+                "For how long the oldest delivery to a webhook of a real organisation has been due.",
+                _lag(now, backlog.oldest_at),
+            ),
+            "milepost_webhook_deliveries_pending": (
+                "Deliveries to webhooks that wait, for their first or their next attempt.",
+                float(backlog.pending),
+            ),
+            "milepost_webhook_deliveries_dead": (
+                "Deliveries to webhooks that were given up, and are still in the log.",
+                float(backlog.dead),
+            ),
+        }
+    return asked
+
+
+def _lag(now: datetime, oldest: datetime | None) -> float:
+    return max(0.0, (now - oldest).total_seconds()) if oldest is not None else 0.0
 
 
 ROUTES = (show_metrics,)
