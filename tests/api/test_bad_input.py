@@ -582,7 +582,7 @@ def test_a_wrong_password_is_401_however_near(site: Site) -> None:
         assert code(response) == 401
 
 
-@pytest.mark.parametrize("size", [1_000, 16_000, 60_000])
+@pytest.mark.parametrize("size", [1_000, 16_000, 40_000])
 def test_huge_headers_change_nothing(site: Site, size: int) -> None:
     headers = {"X-Junk": "x" * size, "Accept-Language": "é".encode() * (size // 4)}
     raw = [

@@ -152,8 +152,8 @@ def test_the_lag_of_settlement_is_that_of_the_oldest_due_work_that_is_not_done(
 DELIVERIES = """
 CREATE TABLE IF NOT EXISTS deliveries (
     org_id bigint, customer_id bigint, webhook_id text, source_org_id bigint, version bigint,
-    ordinal smallint, place smallint, event_id uuid, event_name text, request_id text, ingested_at timestamptz,
-    status text DEFAULT 'PENDING', next_attempt_at timestamptz);
+    ordinal smallint, place smallint, event_id uuid, event_name text, request_id text,
+    ingested_at timestamptz, status text DEFAULT 'PENDING', next_attempt_at timestamptz);
 GRANT SELECT ON deliveries TO milepost_operator;
 INSERT INTO deliveries (org_id, customer_id, webhook_id, source_org_id, version, ordinal, place, event_id,
                         event_name, request_id, ingested_at, status, next_attempt_at)
