@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from milepost import traces
 from milepost.database import DatabaseUnavailable, Tenant
 from milepost.errors import INTERNAL, UNAVAILABLE, Refusal
 from milepost.logs import log
@@ -36,6 +37,8 @@ class _Waiting:
     future: asyncio.Future[Sequence[Any]]
     """An outcome per command."""
     call: KeyedCall | None = None
+    trace: Any = None
+    """The span of its request."""
     rounds: int = 0
 
 
@@ -112,8 +115,11 @@ class Coalescer:
         lane = self._lanes.get(key)
         if lane is None:
             lane = self._lanes[key] = _Lane(action, tenant)
+        trace = traces.current()
         waiting = [
-            _Waiting(part, [action.boundary(each) for each in part], loop.create_future(), call)
+            _Waiting(
+                part, [action.boundary(each) for each in part], loop.create_future(), call, trace
+            )
             for part in parts
         ]
         lane.queue.extend(waiting)
@@ -226,7 +232,8 @@ class Coalescer:
                 calls.append((places[-1], waiting.call))
         try:
             async with self._place():
-                outcomes = await self._runner.run(lane.action, lane.tenant, commands, calls)
+                with traces.on_behalf_of([waiting.trace for waiting in batch]):
+                    outcomes = await self._runner.run(lane.action, lane.tenant, commands, calls)
         except DatabaseUnavailable as error:
             log("batch_unavailable", "warning", action=lane.action.name, cause=str(error))
             return _alike(batch, Refusal(UNAVAILABLE))

@@ -32,8 +32,6 @@ from milepost.migrate import migrate
 from milepost.settings import Settings
 
 RESTART_PAUSE_SECONDS = 1.0
-CONNECTIONS_MAX = 20_000
-"""Connections of one worker, idle ones included; the next one is answered 503 and closed."""
 
 
 class ServeError(RuntimeError):
@@ -182,7 +180,6 @@ async def answer(
             server_header=False,
             proxy_headers=False,
             date_header=True,
-            limit_concurrency=CONNECTIONS_MAX,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=int(settings.stop_timeout_seconds),
             backlog=2_048,

@@ -52,6 +52,8 @@ class Settings:
     pool_timeout_seconds: float = 2.0
     """How long a batch waits for a connection before its commands are answered 503."""
     statement_timeout_seconds: float = 30.0
+    connections_max: int = 20_000
+    """Connections of one process, idle ones included; the next one is answered 503 and closed."""
     body_bytes_max: int = 1024 * 1024
     head_timeout_seconds: float = 20.0
     """How long a request's headers may take to arrive."""
@@ -134,6 +136,7 @@ def _check(settings: Settings) -> None:
         "pool_timeout_seconds": (0.1, 60),
         "statement_timeout_seconds": (1, 600),
         "body_bytes_max": (1_024, 64 * 1024 * 1024),
+        "connections_max": (1, 1_000_000),
         "head_timeout_seconds": (0.1, 3_600),
         "stall_timeout_seconds": (0.1, 3_600),
         "credential_ttl_seconds": (0, 300),

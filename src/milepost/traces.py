@@ -1,22 +1,25 @@
 """Traces for OpenTelemetry, when an endpoint for them is configured; nothing of it is loaded otherwise.
 
-A request is a span with the route's template, a batch is a span below the request that began it, and
-due work of an organisation is a span. No attribute holds anything of a person.
+A request is a span with the route's template; a batch is a span below the first of its requests, with
+links to the others; due work of an organisation is a span. No attribute holds anything of a person.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from milepost.settings import Settings
 
 STOP_SECONDS = 1.5
 SEND_SECONDS = 5.0
+LINKS_MAX = 100
 Attribute = str | int
 
+_links: ContextVar[Sequence[Any]] = ContextVar("links", default=())
 _tracer: Any = None
 _provider: Any = None
 
@@ -64,8 +67,39 @@ def span(name: str, attributes: Mapping[str, Attribute]) -> Iterator[None]:
     if _tracer is None:
         yield
         return
-    with _tracer.start_as_current_span(name, attributes=attributes, record_exception=False):
+    with _tracer.start_as_current_span(
+        name, attributes=attributes, links=_links.get(), record_exception=False
+    ):
         yield
+
+
+def current() -> Any:
+    """The span that is open here, for `on_behalf_of`; None when nothing is traced."""
+    if _tracer is None:
+        return None
+    from opentelemetry.trace import get_current_span  # noqa: PLC0415 - loaded long since
+
+    return get_current_span()
+
+
+@contextmanager
+def on_behalf_of(spans: Sequence[Any]) -> Iterator[None]:
+    """Do the block for requests whose spans were `current`: below the first, linked to the others.
+
+    Who joins them into a batch runs in the context of any of them, or of one that is answered already.
+    """
+    if _tracer is None or spans[0] is None:
+        yield
+        return
+    from opentelemetry.trace import Link, use_span  # noqa: PLC0415 - loaded long since
+
+    others = {id(each): each for each in spans[1:] if each not in (None, spans[0])}
+    linked = _links.set([Link(each.get_span_context()) for each in others.values()][:LINKS_MAX])
+    try:
+        with use_span(spans[0], record_exception=False, set_status_on_exception=False):
+            yield
+    finally:
+        _links.reset(linked)
 
 
 @contextmanager

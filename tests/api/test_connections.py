@@ -32,10 +32,14 @@ def service_settings(database_url: str) -> Settings:
 
 
 @contextmanager
-def connected(service: Service) -> Iterator[socket.socket]:
+def connected(service: Service, *, receives_bytes: int | None = None) -> Iterator[socket.socket]:
+    """A connection that takes only about `receives_bytes` without being read."""
     address = urlsplit(service.url)
-    made = socket.create_connection((address.hostname or "", address.port or 0), timeout=10)
-    with closing(made):
+    with closing(socket.socket()) as made:
+        if receives_bytes is not None:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receives_bytes)
+        made.settimeout(10)
+        made.connect((address.hostname or "", address.port or 0))
         yield made
 
 
@@ -206,12 +210,39 @@ def test_a_stream_may_pause_for_less_than_a_stall_and_go_on_for_long(
     assert received.count(b'"ACCEPTED"') == 4
 
 
+def test_who_still_sends_a_stream_may_read_its_answer_later(service: Service, org: Org) -> None:
+    lines, pieces = 48_000, 8
+    piece = b"{}\n" * (lines // pieces)
+    with connected(service, receives_bytes=4_096) as raw:
+        raw.sendall(posting(org, "/milepost/v1/activities", "application/x-ndjson"))
+        for _ in range(pieces):
+            raw.sendall(b"%x\r\n%s\r\n" % (len(piece), piece))
+            time.sleep(STALL_SECONDS / 3)
+        raw.sendall(b"0\r\n\r\n")
+        received = bytearray()
+        while not received.endswith(b"0\r\n\r\n"):
+            more = raw.recv(2**20)
+            assert more
+            received += more
+    assert received.count(b'"REJECTED"') == lines
+
+
+def test_more_connections_than_there_may_be_are_answered_503(database_url: str) -> None:
+    few = Settings(database_url=database_url, admin_token=ADMIN_TOKEN, connections_max=2)
+    with Service(few) as service, connected(service) as first, connected(service) as second:
+        for raw in (first, second):
+            raw.sendall(head())
+            assert raw.recv(65_536).startswith(b"HTTP/1.1 200")
+        status, headers, body = answer_to(service, head())
+        assert status == 503
+        assert headers["retry-after"] == "1"
+        assert body["errors"] == [{"code": 503, "message": "Service unavailable, try again."}]
+        first.sendall(head())
+        assert first.recv(65_536).startswith(b"HTTP/1.1 200")
+
+
 def test_a_caller_who_does_not_take_an_answer_is_not_waited_for(service: Service, org: Org) -> None:
-    address = urlsplit(service.url)
-    with closing(socket.socket()) as raw:
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
-        raw.settimeout(10)
-        raw.connect((address.hostname or "", address.port or 0))
+    with connected(service, receives_bytes=4_096) as raw:
         request = head(path="/openapi.json")
         for _ in range(40):  # 40 × the document is more than any buffer holds
             raw.sendall(request)
@@ -222,11 +253,7 @@ def test_a_caller_who_does_not_take_an_answer_is_not_waited_for(service: Service
 
 
 def test_a_caller_who_takes_an_answer_slowly_gets_all_of_it(service: Service, org: Org) -> None:
-    address = urlsplit(service.url)
-    with closing(socket.socket()) as raw:
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16_384)
-        raw.settimeout(10)
-        raw.connect((address.hostname or "", address.port or 0))
+    with connected(service, receives_bytes=16_384) as raw:
         raw.sendall(head("Connection: close", path="/openapi.json"))
         received = 0
         began = time.monotonic()

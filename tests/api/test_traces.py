@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import psycopg
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
@@ -109,6 +112,61 @@ def test_a_request_and_its_batch_are_spans_of_the_callers_trace_and_name_nobody(
     sent = b"".join(request.SerializeToString() for _, request in receiver.received)
     for secret in ("919800000001", "hidden", org.username, org.password, "runLogged"):
         assert secret.encode() not in sent
+
+
+def test_a_batch_of_several_requests_is_below_the_first_and_linked_to_the_others(
+    receiver: Receiver, database_url: str
+) -> None:
+    settings = Settings(
+        database_url=database_url,
+        admin_token=ADMIN_TOKEN,
+        otlp_endpoint=receiver.url,
+        batches_in_flight_max=1,
+    )
+    with Service(settings) as service, ThreadPoolExecutor(8) as pool:
+        org = service.new_org()
+        with psycopg.connect(database_url) as blocking:
+            # One batch is held up, so that the requests behind it go together in the next one.
+            blocking.execute("LOCK TABLE customer_identifiers IN EXCLUSIVE MODE")
+            asked = [pool.submit(org.register)]
+            eventually(lambda: is_held_up(database_url))
+            asked += [pool.submit(org.register) for _ in range(4)]
+            eventually(lambda: queued(service) == 4)
+        for each in asked:
+            each.result()
+    spans = receiver.spans()
+    requests = {span.span_id: span for span in spans if span.name == "POST /v2/customers"}
+    batches = [span for span in spans if span.name == "batch registration"]
+    assert sorted(len(batch.links) for batch in batches) == [0, 3]
+    parents = [batch.parent_span_id for batch in batches]
+    linked = [link.span_id for batch in batches for link in batch.links]
+    assert sorted([*parents, *linked]) == sorted(requests)
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 4  # the lock's time-out is 5 s
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def is_held_up(database_url: str) -> bool:
+    """Whether a batch waits for a lock."""
+    with psycopg.connect(database_url) as connection:
+        waiting = connection.execute(
+            "SELECT FROM pg_locks WHERE NOT granted AND database = "
+            "(SELECT oid FROM pg_database WHERE datname = current_database())"
+        )
+        return waiting.rowcount > 0
+
+
+def queued(service: Service) -> float:
+    """How many registrations wait for a batch."""
+    shown = service.operator.get("/metrics").text
+    found = re.search(
+        r'^milepost_queued_commands\{action="registration"\} (.*)$', shown, re.MULTILINE
+    )
+    return float(found[1]) if found else 0.0
 
 
 def test_an_endpoint_that_does_not_answer_keeps_nobody_waiting(database_url: str) -> None:

@@ -16,7 +16,14 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from milepost.api import wire
-from milepost.errors import BAD_REQUEST, HEADERS_TOO_LARGE, URI_TOO_LONG, Error, Refusal
+from milepost.errors import (
+    BAD_REQUEST,
+    HEADERS_TOO_LARGE,
+    UNAVAILABLE,
+    URI_TOO_LONG,
+    Error,
+    Refusal,
+)
 from milepost.settings import Settings
 
 HEAD_BYTES_MAX = 64 * 1024
@@ -35,6 +42,7 @@ def connections(settings: Settings) -> type[Connection]:
     class Bounded(Connection):
         head_timeout_seconds = settings.head_timeout_seconds
         stall_timeout_seconds = settings.stall_timeout_seconds
+        connections_max = settings.connections_max
 
     return Bounded
 
@@ -44,6 +52,7 @@ class Connection(HttpToolsProtocol):
 
     head_timeout_seconds: float
     stall_timeout_seconds: float
+    connections_max: int
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first request."""
@@ -86,6 +95,8 @@ class Connection(HttpToolsProtocol):
         """Let the request begin, unless its head is too large."""
         large = self._head_bytes > URL_BYTES_MAX
         self._in_head, self._head_from, self._head_bytes = False, None, 0
+        if len(self.connections) > self.connections_max:
+            self._fail(UNAVAILABLE)
         if len(self.headers) > HEADERS_MAX or (large and self._head_size() > HEAD_BYTES_MAX):
             self._fail(HEADERS_TOO_LARGE)
         if large and len(self.url) > URL_BYTES_MAX:
@@ -110,7 +121,7 @@ class Connection(HttpToolsProtocol):
         super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is not HTTP, or what was found to be too large while it was read."""
+        """Refuse what is not HTTP, or what was found to be too much while it was read."""
         self._refuse(self._error or BAD_REQUEST)
 
     def _head_size(self) -> int:
@@ -148,7 +159,8 @@ class Connection(HttpToolsProtocol):
             self._taken_at = now
         self._untaken_bytes = untaken
         if untaken:
-            return now - self._taken_at > self.stall_timeout_seconds
+            # Who still sends a stream may read what is answered to it later.
+            return now - max(self._taken_at, self._heard_at) > self.stall_timeout_seconds
         if self._head_from is not None:
             return now - self._head_from > self.head_timeout_seconds
         if self._answered_at is not None:
