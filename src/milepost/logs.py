@@ -1,6 +1,8 @@
 """Structured logs: one JSON object per line on standard error, with the request id when there is one.
 
-Nothing secret is ever passed here: no header, no body, no password, no connection string.
+Nothing secret is ever passed here: no header, no body, no password, no connection string. Nor anything
+personal: of an exception only its type and where it came from is written, because a database's error
+quotes the row.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ import logging
 import sys
 import traceback
 from contextvars import ContextVar
+from types import TracebackType
 
 import msgspec
 
@@ -29,6 +32,7 @@ def configure(level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [_Handler(level=logging.WARNING)]
     root.setLevel(logging.WARNING)
+    sys.excepthook = _log_end
 
 
 def log(event: str, level: str = "info", **fields: object) -> None:
@@ -47,8 +51,18 @@ def log(event: str, level: str = "info", **fields: object) -> None:
     sys.stderr.buffer.flush()
 
 
+def _log_end(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """What ends the process: as a line, where Python would print the message of the exception too."""
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+    else:
+        log("process_ended", "error", error=error)
+
+
 class _Handler(logging.Handler):
-    """Brings what libraries log into the same shape."""
+    """Brings what libraries log into the same shape; of a message the first line, for what follows it may
+    quote an exception.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
         level = record.levelname.lower()
@@ -56,6 +70,6 @@ class _Handler(logging.Handler):
         log(
             record.name,
             level if level in LEVELS else "error",
-            message=record.getMessage(),
+            message=record.getMessage().partition("\n")[0],
             error=error,
         )

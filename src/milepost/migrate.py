@@ -43,7 +43,7 @@ def migrate(url: str) -> list[str]:
     try:
         connecting = psycopg.connect(url, autocommit=True, connect_timeout=10)
     except psycopg.Error as error:
-        raise MigrationError(f"cannot reach the database: {str(error).strip()}") from None
+        raise MigrationError(f"cannot reach the database: {_why(error)}") from None
     with connecting as connection:
         if connection.info.server_version < SERVER_VERSION_MIN * 10_000:
             raise MigrationError(
@@ -72,6 +72,18 @@ def migrate(url: str) -> list[str]:
         for path in sorted((migrations_dir() / "versions").glob("[0-9]*.sql"))
         if before is None or path.name.split("_")[0] > before
     ]
+
+
+def _why(error: psycopg.Error) -> str:
+    """What the error says, unless that may quote the password of the URL, which cannot be read then."""
+    text = str(error).strip()
+    answered = text.startswith(("connection failed:", "connection timeout"))
+    if answered or (text.startswith("failed to resolve host") and "@" not in text):
+        return text
+    return (
+        "its URL cannot be read (in the password, write each of @ : / ? # [ ] % and each blank as "
+        "%40 and the like)"
+    )
 
 
 def _revision(connection: psycopg.Connection[tuple[object, ...]]) -> str | None:
