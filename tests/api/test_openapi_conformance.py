@@ -73,6 +73,8 @@ def test_every_answer_is_one_that_the_document_describes_and_none_is_a_5xx(
     service: Service, known: tuple[Org, Mapping[str, Any]], operation: Any
 ) -> None:
     org, ids = known
+    if "erasure" in operation.path:
+        ids = {**ids, "customerId": org.register()}  # the others go on with theirs
     session = requests.Session()
     session.trust_env = False
     if operation.definition.raw.get("security") == [{"operator": []}]:

@@ -329,8 +329,8 @@ async def test_an_edit_takes_the_same_statements_however_large_the_group_is(
 
     monkeypatch.setattr(psycopg.AsyncCursor, "execute", counted)
     await define(runner, tenant, f"Of {cycles} cycles", cycles)
-    # Tenant, moment, ids; the claim; group, periods, target and values; the alarms.
-    assert len(statements) == 9
+    # Tenant, moment, ids; the claim; group, periods, target and values; the alarms; who did it.
+    assert len(statements) == 10
 
 
 async def test_many_edits_at_once_through_one_runner_all_take_effect_or_are_lost(

@@ -88,6 +88,11 @@ def other(world: World) -> World:
             "INSERT INTO credentials (org_id, kind, name, secret_hash, created_at) "
             "VALUES (%(org)s, 'TILL', 'till.' || %(org)s, 'x', now())"
         )
+        org.run(
+            "INSERT INTO audit_entries (org_id, at, recorded_at, request_id, action, subject_type, "
+            "subject_id, changes) VALUES (%(org)s, now(), now(), '', 'CREATED', 'PROGRAM', '469', '{}')"
+        )
+        org.run("INSERT INTO erasures VALUES (%(org)s, 8, now(), '\\x00')")
     return made
 
 
@@ -195,11 +200,41 @@ async def test_the_journal_and_the_ledger_only_grow(
         b"DELETE FROM journal",
         b"UPDATE rewards SET value = 0",
         b"DELETE FROM rewards",
+        b"UPDATE audit_entries SET action = 'x'",
+        b"DELETE FROM audit_entries",
+        b"DELETE FROM erasures",
     ):
         async with runner.database.transaction() as tx:
             await act_for(tx, tenant)
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 await tx.execute(statement)
+
+
+async def test_the_audit_trail_only_grows_for_the_operator_too(
+    world: World, other: World, runner: Runner
+) -> None:
+    """And of the books an erasure may change what can be personal, and nothing else."""
+    for statement in (
+        b"UPDATE audit_entries SET action = 'x'",
+        b"DELETE FROM audit_entries",
+        b"DELETE FROM journal",
+        b"UPDATE journal SET what = 'x'",
+        b"UPDATE activities SET net_amount = 0",
+        b"UPDATE rewards SET value = 0",
+        b"UPDATE progress SET value = 0",
+    ):
+        async with runner.database.transaction(operator=True) as tx:
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                await tx.execute(statement)
+
+
+async def test_the_salt_of_an_erasure_is_out_of_reach_of_requests(
+    world: World, other: World, runner: Runner, tenant: Tenant
+) -> None:
+    async with runner.database.transaction() as tx:
+        await act_for(tx, tenant)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            await tx.execute("SELECT salt FROM erasures")
 
 
 async def test_the_role_survives_a_reset(runner: Runner, world: World) -> None:

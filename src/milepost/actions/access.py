@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from milepost import clock
+from milepost.actions.audit import note_change
 from milepost.database import Tx
 from milepost.errors import INVALID_INPUT, Refusal
 from milepost.rules.access import Access
@@ -24,6 +25,8 @@ from milepost.store.access import (
 from milepost.store.orgs import load_org
 
 LISTED_MAX = 10_000
+_GROUP, _STORE = "ACCESS_GROUP", "STORE"
+"""In the audit trail."""
 
 
 async def list_groups(runner: Runner, org_id: int) -> list[AccessGroup] | Refusal:
@@ -45,7 +48,11 @@ async def create_group(
     async def write(tx: Tx) -> AccessGroup | Refusal:
         if not await lock_org(tx, org_id):
             return _no_org()
-        return await insert_group(tx, org_id, name, access, clock.now()) or _name_taken()
+        made = await insert_group(tx, org_id, name, access, clock.now())
+        if made is None:
+            return _name_taken()
+        await note_change(tx, org_id, _GROUP, made.access_group_id, None, made)
+        return made
 
     return await runner.operate(write)
 
@@ -58,9 +65,14 @@ async def change_group(
     async def write(tx: Tx) -> AccessGroup | Refusal:
         if not await lock_org(tx, org_id):
             return _no_org()
-        if await load_group(tx, org_id, access_group_id) is None:
+        before = await load_group(tx, org_id, access_group_id)
+        if before is None:
             return _refusal("No access group of the organisation has this id.")
-        return await update_group(tx, org_id, access_group_id, name, access) or _name_taken()
+        after = await update_group(tx, org_id, access_group_id, name, access)
+        if after is None:
+            return _name_taken()
+        await note_change(tx, org_id, _GROUP, access_group_id, before, after)
+        return after
 
     return await runner.operate(write)
 
@@ -89,7 +101,11 @@ async def create_store(
         refusal = await _store_refusal(tx, org_id, fields)
         if refusal is not None:
             return refusal
-        return await insert_store(tx, org_id, store_id, fields, clock.now()) or _known()
+        made = await insert_store(tx, org_id, store_id, fields, clock.now())
+        if made is None:
+            return _known()
+        await note_change(tx, org_id, _STORE, made.store_id, None, made.fields)
+        return made
 
     return await runner.operate(write)
 
@@ -103,9 +119,14 @@ async def change_store(
         refusal = await _store_refusal(tx, org_id, fields)
         if refusal is not None:
             return refusal
-        if await load_store(tx, org_id, store_id) is None:
+        before = await load_store(tx, org_id, store_id)
+        if before is None:
             return _refusal("No store of the organisation has this id.")
-        return await update_store(tx, org_id, store_id, fields) or _known()
+        after = await update_store(tx, org_id, store_id, fields)
+        if after is None:
+            return _known()
+        await note_change(tx, org_id, _STORE, store_id, before.fields, after.fields)
+        return after
 
     return await runner.operate(write)
 

@@ -17,6 +17,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import VerificationError
 
 from milepost import clock
+from milepost.actions.audit import note_change
 from milepost.database import Tenant, Tx
 from milepost.errors import FORBIDDEN, INVALID_INPUT, STORE_INVALID, TILL_NAME_TAKEN, Refusal
 from milepost.rules.access import Access, effective_access, exceeds
@@ -145,7 +146,7 @@ async def save_credential(
 
     `access` None: everything. `default_till_id` is only an OAuth client's.
     """
-    return await insert_credential(
+    credential_id = await insert_credential(
         tx,
         org_id=org_id,
         kind=made.kind,
@@ -155,6 +156,9 @@ async def save_credential(
         created_at=clock.now(),
         default_till_id=default_till_id,
     )
+    if credential_id is not None:
+        await _note_made(tx, credential_id)
+    return credential_id
 
 
 async def create_credential(
@@ -194,6 +198,7 @@ async def create_credential(
             falls_back_to_default=draft.falls_back_to_default is True,
         )
         assert credential_id is not None, "a random name was taken"
+        await _note_made(tx, credential_id)
         listed = await load_listed(tx, credential_id)
         assert listed is not None
         return made, listed
@@ -205,10 +210,11 @@ async def create_till(
     runner: Runner,
     tenant: Tenant,
     caller_access: Access | None,
+    credential_id: int,
     draft: TillDraft,
     call: KeyedCall | None = None,
 ) -> int | Refusal | KeyTaken:
-    """A till of the caller's organisation; its id.
+    """A till of the caller's organisation, made by the credential; its id.
 
     1214 for an unknown store, 4000 when the till could do what its maker may not, 1207 for a name that
     is taken. The answer of a `call` is kept with the till, unless its key has one already.
@@ -222,7 +228,7 @@ async def create_till(
             return Refusal(STORE_INVALID)
         if exceeds(effective_access(inherited), caller_access):
             return Refusal(FORBIDDEN, "The till would be allowed more than its maker.")
-        credential_id = await insert_credential(
+        till_id = await insert_credential(
             tx,
             org_id=org_id,
             kind=made.kind,
@@ -235,15 +241,16 @@ async def create_till(
             description=draft.description,
             billable=draft.billable,
         )
-        if credential_id is None:
+        if till_id is None:
             return Refusal(TILL_NAME_TAKEN)
-        answer = call.answer([credential_id]) if call is not None else None
+        await _note_made(tx, till_id, credential_id)
+        answer = call.answer([till_id]) if call is not None else None
         if answer is not None:
             await act_for(tx, tenant)
             if await (await ask_keep_answers(tx, [answer], clock.now())).rows():
                 # The till must not stay: an exception undoes the transaction.
                 raise _KeyTaken
-        return credential_id
+        return till_id
 
     try:
         return await runner.operate(write)
@@ -266,11 +273,38 @@ async def revoke_credential(runner: Runner, credential_id: int) -> ListedCredent
     """End a credential, and with it the tokens of an OAuth client; again: no effect. 300004 if unknown."""
 
     async def write(tx: Tx) -> ListedCredential | None:
+        before = await load_listed(tx, credential_id)
         await revoke(tx, credential_id, clock.now())
-        return await load_listed(tx, credential_id)
+        after = await load_listed(tx, credential_id)
+        if before is not None and after is not None and before.revoked_at is None:
+            await note_change(
+                tx,
+                after.org_id,
+                "CREDENTIAL",
+                credential_id,
+                {"name": before.name},
+                None,
+                action="REVOKED",
+            )
+        return after
 
     found = await runner.operate(write)
     return found or Refusal(INVALID_INPUT, "No credential has this id.")
+
+
+async def _note_made(tx: Tx, credential_id: int, by: int | None = None) -> None:
+    """Note a new credential, made by another one or by the operator: all that its owner may know again."""
+    made = await load_listed(tx, credential_id)
+    assert made is not None
+    told = {
+        "type": made.kind,
+        "name": made.name,
+        "access": made.grants.own,
+        "accessGroupId": made.access_group_id,
+        "storeId": made.store_id,
+        "defaultTillId": made.default_till_id,
+    }
+    await note_change(tx, made.org_id, "CREDENTIAL", credential_id, None, told, credential_id=by)
 
 
 def _contradiction(draft: CredentialDraft) -> Refusal | None:

@@ -7,15 +7,17 @@ other process has changed them meanwhile, so of two edits at once neither is los
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 
+from milepost import logs
 from milepost.actions.expressions import ALWAYS, refuse_expression, variables_of
 from milepost.database import Tenant, Tx
 from milepost.errors import INVALID_INPUT, TARGET_GROUP_NOT_FOUND, Refusal
 from milepost.rules import groups, periods, targets
 from milepost.rules.activities import RETURN_BILL, TRANSACTION_ADD
+from milepost.rules.audit import group_entry
 from milepost.rules.checks import EXPRESSION_JSON_CHARACTERS_MAX
 from milepost.rules.definitions import Actor, Definitions, Target, TargetGroup
 from milepost.rules.drafts import (
@@ -30,6 +32,7 @@ from milepost.rules.drafts import (
 from milepost.rules.due import new_instants
 from milepost.rules.expression_json import translate_expression_json
 from milepost.runner import Decided, Moment
+from milepost.store.audit import insert_audit
 from milepost.store.definitions import Edit, allot_ids, claim_definitions, save_definitions
 from milepost.store.jobs import set_alarms
 
@@ -48,6 +51,7 @@ class DefineGroup:
     draft: GroupDraft
     group_id: int | None = None
     target_ids: tuple[int, ...] = ()
+    request_id: str = field(default_factory=logs.request_id.get)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,7 @@ class EditGroup:
     credential_id: int
     target_group_id: int
     draft: GroupDraft
+    request_id: str = field(default_factory=logs.request_id.get)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +70,7 @@ class DeleteGroup:
 
     credential_id: int
     target_group_id: int
+    request_id: str = field(default_factory=logs.request_id.get)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +80,7 @@ class AddPeriods:
     credential_id: int
     target_group_id: int
     drafts: tuple[PeriodDraft, ...]
+    request_id: str = field(default_factory=logs.request_id.get)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +90,7 @@ class EditPeriods:
     credential_id: int
     target_group_id: int
     drafts: tuple[PeriodDraft, ...]
+    request_id: str = field(default_factory=logs.request_id.get)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +100,7 @@ class AddTargets:
     credential_id: int
     target_group_id: int
     drafts: tuple[TargetDraft, ...]
+    request_id: str = field(default_factory=logs.request_id.get)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +111,7 @@ class EditTarget:
     target_group_id: int
     target_id: int
     draft: TargetDraft
+    request_id: str = field(default_factory=logs.request_id.get)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +121,7 @@ class DeactivateTarget:
     credential_id: int
     target_group_id: int
     target_id: int
+    request_id: str = field(default_factory=logs.request_id.get)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +133,7 @@ class EditUnified:
     threshold_value: Decimal | None
     drafts: tuple[TargetDraft, ...]
     deactivate_target_ids: tuple[int, ...]
+    request_id: str = field(default_factory=logs.request_id.get)
 
 
 GroupEdit = (
@@ -189,6 +201,7 @@ class DefinitionEdits:
             saved=() if after is None else (after,),
             deleted=(before.id,) if before is not None and after is None else (),
             alarms=new_instants(before, after),
+            audit=group_entry(moment.definitions.org_id, actor, command.request_id, before, after),
         )
         return Decided([edited], {BOUNDARY: edit})
 
@@ -200,9 +213,11 @@ class DefinitionEdits:
         return {BOUNDARY} if won else set()
 
     async def save(self, tx: Tx, tenant: Tenant, changes: Mapping[str, Edit]) -> None:
-        """The whole group, or its deletion; and alarms for what falls due at new instants."""
-        await save_definitions(tx, tenant, changes[BOUNDARY])
-        await set_alarms(tx, changes[BOUNDARY].alarms)
+        """The whole group, or its deletion; alarms for what falls due at new instants; who did it."""
+        edit = changes[BOUNDARY]
+        await save_definitions(tx, tenant, edit)
+        await set_alarms(tx, edit.alarms)
+        await insert_audit(tx, [edit.audit] if edit.audit is not None else [])
 
 
 DEFINITION_EDITS = DefinitionEdits()

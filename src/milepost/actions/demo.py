@@ -37,7 +37,7 @@ from milepost.rules.promotion_edits import LimitsDraft, PromotionDraft
 from milepost.runner import Moment, Runner
 from milepost.settings import Settings
 from milepost.store.credentials import load_credential
-from milepost.store.members import load_members
+from milepost.store.members import ask_kept_versions
 
 TILL: Final = "demo.till"
 PASSWORD: Final = "demo-password"  # noqa: S105 - public on purpose, and bound to loopback
@@ -121,10 +121,14 @@ async def _make_child(runner: Runner, coalescer: Coalescer, parent: Tenant) -> N
 
 
 async def _complete(runner: Runner, tenant: Tenant) -> bool:
-    members = await runner.read(
-        tenant, lambda tx, tenant, _: load_members(tx, tenant, [(ENROLLED_CUSTOMER, TARGET_ID)])
-    )
-    return members.versions.get(ENROLLED_CUSTOMER, 0) > 0
+    """Whether the last of it was done: also if that customer has been erased since."""
+
+    async def read(tx: Tx, tenant: Tenant, _: Moment) -> int:
+        reply = await ask_kept_versions(tx, tenant, [ENROLLED_CUSTOMER])
+        ((_customer, version),) = await reply.rows()
+        return int(version)
+
+    return await runner.read(tenant, read) > 0
 
 
 async def _make_promotions(runner: Runner, coalescer: Coalescer, tenant: Tenant) -> None:

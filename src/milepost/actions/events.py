@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from milepost import logs
 from milepost.database import Tenant, Tx
 from milepost.errors import BAD_REQUEST, Refusal
 from milepost.rules.activities import Activity
+from milepost.rules.audit import AuditEntry, record_entry
 from milepost.rules.customers import ANY_SOURCE, read_lookup, resolve
+from milepost.rules.definitions import Actor
 from milepost.rules.events import (
     DEFINITIONS_MAX,
     EventDefinition,
@@ -19,6 +22,7 @@ from milepost.rules.events import (
 )
 from milepost.runner import Decided, Moment, Runner
 from milepost.store.activities import ask_activities
+from milepost.store.audit import insert_audit
 from milepost.store.customers import load_known
 from milepost.store.event_definitions import (
     ask_event_definitions,
@@ -35,6 +39,7 @@ class DefineEvent:
 
     definition: EventDefinition
     credential_id: int
+    request_id: str = field(default_factory=logs.request_id.get)
 
 
 class EventDefinitionAction:
@@ -77,10 +82,25 @@ class EventDefinitionAction:
         """Insert it, unless somebody else has taken the name since."""
         made = [(command.definition, command.credential_id) for command in changes.values()]
         names = await claim_event_definitions(tx, tenant, made, moment.now)
+        won = [command for command in changes.values() if command.definition.name in names]
+        await insert_audit(tx, [_audit_entry(tenant, command, moment) for command in won])
         return {key for key, command in changes.items() if command.definition.name in names}
 
     async def save(self, tx: Tx, tenant: Tenant, changes: Mapping[str, DefineEvent]) -> None:
-        """Nothing: the claim has saved it."""
+        """Nothing: the claim has saved it, and who did it."""
+
+
+def _audit_entry(tenant: Tenant, command: DefineEvent, moment: Moment) -> AuditEntry:
+    actor, definition = Actor(command.credential_id, moment.now), command.definition
+    return record_entry(
+        tenant.org_id,
+        actor,
+        command.request_id,
+        "EVENT_DEFINITION",
+        definition.name,
+        None,
+        definition,
+    )
 
 
 DEFINE_EVENT = EventDefinitionAction()

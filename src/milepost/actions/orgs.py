@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from milepost import clock
+from milepost.actions.audit import note_change
 from milepost.actions.credentials import (
     NewCredential,
     new_oauth_client,
@@ -18,7 +19,7 @@ from milepost.database import Tx
 from milepost.errors import INVALID_INPUT, Refusal, Refused
 from milepost.rules import calendar
 from milepost.runner import Runner
-from milepost.store.access import load_group
+from milepost.store.access import load_group, lock_org
 from milepost.store.orgs import Org, insert_org, load_org, load_orgs, update_org
 
 NAME_CHARACTERS_MAX = 200
@@ -89,6 +90,9 @@ async def create_org(
             revokes_restore_limits=draft.revokes_restore_limits is True,
             created_at=created_at,
         )
+        org = await load_org(tx, org_id)
+        assert org is not None
+        await note_change(tx, org_id, "ORGANISATION", org_id, None, org)
         till_id: int | None = None
         for made in (first_till, first_oauth):
             # What the first OAuth client does counts for the first till, unless it says otherwise.
@@ -96,8 +100,6 @@ async def create_org(
             if till_id is None:
                 # The organisation must not stay: an exception undoes the transaction.
                 raise Refused(INVALID_INPUT, f"The name {made.name} is taken.")
-        org = await load_org(tx, org_id)
-        assert org is not None
         return CreatedOrg(org, first_till, first_oauth)
 
     try:
@@ -125,10 +127,12 @@ async def change_org(
         return refusal
 
     async def write(tx: Tx) -> Org | Refusal | None:
+        await lock_org(tx, org_id)
+        before = await load_org(tx, org_id)
         group = default_access_group_id
         if group is not None and await load_group(tx, org_id, group) is None:
             return _refusal("No access group of the organisation has this defaultAccessGroupId.")
-        return await update_org(
+        after = await update_org(
             tx,
             org_id,
             name=name,
@@ -136,6 +140,9 @@ async def change_org(
             revokes_restore_limits=revokes_restore_limits,
             default_access_group_id=group,
         )
+        if after is not None:
+            await note_change(tx, org_id, "ORGANISATION", org_id, before, after)
+        return after
 
     return await runner.operate(write) or _refusal("No organisation has this id.")
 

@@ -7,16 +7,18 @@ process has changed them meanwhile.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 
+from milepost import logs
 from milepost.actions.definitions import BOUNDARY
 from milepost.actions.expressions import evaluate, refuse_expression, variables_of
 from milepost.database import Tenant, Tx
 from milepost.errors import INVALID_INPUT, PROMOTION_UNKNOWN, Refusal
 from milepost.rules import promotion_edits as edits
 from milepost.rules.activities import EVENT, TRANSACTION_ADD, Activity
+from milepost.rules.audit import AuditEntry, record_entry
 from milepost.rules.book import Completion
 from milepost.rules.definitions import (
     TARGET_COMPLETED,
@@ -31,6 +33,7 @@ from milepost.rules.definitions import (
 from milepost.rules.promotion_edits import PromotionDraft
 from milepost.rules.redemption import completion_attributes
 from milepost.runner import Decided, Moment
+from milepost.store.audit import insert_audit
 from milepost.store.definitions import allot_ids, claim_definitions
 from milepost.store.jobs import set_alarms
 from milepost.store.promotions import (
@@ -50,7 +53,7 @@ class DefineProgram:
     credential_id: int
     name: str
     program_id: int | None = None
-    request_id: str = ""
+    request_id: str = field(default_factory=logs.request_id.get)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,7 @@ class DefinePromotion:
     credential_id: int
     draft: PromotionDraft
     state: str = "ACTIVE"
-    request_id: str = ""
+    request_id: str = field(default_factory=logs.request_id.get)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,7 @@ class EditPromotion:
     credential_id: int
     promotion_id: int
     draft: PromotionDraft
-    request_id: str = ""
+    request_id: str = field(default_factory=logs.request_id.get)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ class ReplacePromotion:
     credential_id: int
     promotion_id: int
     draft: PromotionDraft
-    request_id: str = ""
+    request_id: str = field(default_factory=logs.request_id.get)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,7 @@ class ChangeState:
     promotion_id: int
     state: str
     comment: str | None = None
-    request_id: str = ""
+    request_id: str = field(default_factory=logs.request_id.get)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +108,7 @@ class Review:
     promotion_id: int
     approve: bool
     comment: str | None = None
-    request_id: str = ""
+    request_id: str = field(default_factory=logs.request_id.get)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +117,7 @@ class DiscardDraft:
 
     credential_id: int
     promotion_id: int
-    request_id: str = ""
+    request_id: str = field(default_factory=logs.request_id.get)
 
 
 Command = (
@@ -144,6 +147,7 @@ class Saving:
     change: PromotionChange | None = None
     alarms: tuple[datetime, ...] = ()
     counts: bool = False
+    audit: AuditEntry | None = None
 
 
 class PromotionEdits:
@@ -175,7 +179,11 @@ class PromotionEdits:
             program = edits.define_program(definitions, command.name, program_id, actor)
             if isinstance(program, Refusal):
                 return Decided([program])
-            return Decided([Defined(moment.now, program)], {BOUNDARY: Saving(program=program)})
+            told = record_entry(
+                definitions.org_id, actor, command.request_id, "PROGRAM", program.id, None, program
+            )
+            saving = Saving(program=program, audit=told)
+            return Decided([Defined(moment.now, program)], {BOUNDARY: saving})
         before: Promotion | None = None
         if not isinstance(command, DefinePromotion):
             before = definitions.promotions.get(command.promotion_id)
@@ -204,6 +212,9 @@ class PromotionEdits:
             change=change,
             alarms=(after.ends_at,) if ends_anew else (),
             counts=after.is_counted and not (before is not None and before.is_counted),
+            audit=record_entry(
+                definitions.org_id, actor, command.request_id, "PROMOTION", after.id, before, after
+            ),
         )
         return Decided([Defined(moment.now, after)], {BOUNDARY: saving})
 
@@ -224,6 +235,7 @@ class PromotionEdits:
             if saving.counts:
                 await count_usage(tx, tenant, [saving.change.promotion.id])
         await set_alarms(tx, saving.alarms)
+        await insert_audit(tx, [saving.audit] if saving.audit is not None else [])
 
 
 PROMOTION_EDITS = PromotionEdits()

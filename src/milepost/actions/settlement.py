@@ -117,7 +117,7 @@ class Settlement:
         if not step.customers:
             return step
         customers = sorted(step.customers)
-        versions = await members.ask_versions(tx, tenant, customers)
+        versions = await members.ask_kept_versions(tx, tenant, customers)
         stints = await members.ask_stints_of_customers(tx, tenant, customers)
         ends = await passes.ask_ends(tx, tenant, customers, step.until)
         expiries = await ask_expiries(tx, tenant, customers, step.until)

@@ -24,6 +24,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import RSAKey
 
 from milepost import clock
+from milepost.actions.audit import note_change
 from milepost.actions.sealing import Seal
 from milepost.database import Tx
 from milepost.errors import INVALID_INPUT, UNAVAILABLE, Refusal, Refused
@@ -152,6 +153,8 @@ class Keyring:
             await _replace(tx, await load_current_key(tx, org_id), made)
             if end_others:
                 await delete_retired_keys(tx, org_id, clock.now() + RETIRED_FOR)
+            told = {"endOthers": end_others}
+            await note_change(tx, org_id, "SIGNING_KEY", made.kid, {}, told, action="ROTATED")
             return await load_keys(tx, org_id)
 
         kept = await self._runner.operate(write)

@@ -16,12 +16,15 @@ from milepost.actions.tokens import Keyring
 from milepost.api import (
     access,
     activities,
+    audit,
     behavioural_events,
     credentials,
+    customer_export,
     customer_promotions,
     customer_records,
     customers,
     enrolments,
+    erasure,
     gateway_promotions,
     health,
     member_promotions,
@@ -106,6 +109,9 @@ ROUTES = (
     *unified_promotions.ROUTES,
     *webhooks.ROUTES,
     *webhook_deliveries.ROUTES,
+    *audit.ROUTES,
+    *erasure.ROUTES,
+    *customer_export.ROUTES,
 )
 
 CLOSE_SECONDS = 1.0

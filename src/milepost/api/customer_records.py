@@ -183,7 +183,7 @@ async def customer_rewards(request: ApiRequest, customer_id: PathId) -> Response
     lines = await runner_of(request).read(await reading_tenant(request), query)
     if lines is None:
         raise Refused(INVALID_USER)
-    return wire.answer([_reward_view(line) for line in lines])
+    return wire.answer([reward_view(line) for line in lines])
 
 
 @get(
@@ -245,8 +245,11 @@ def _focus(
     return Focus(target_id, listened_events(group.targets_by_id[target_id]))
 
 
-def _reward_view(line: RewardLine) -> GrantedRewardView:
-    return GrantedRewardView(
+def reward_view(
+    line: RewardLine, kind: type[GrantedRewardView] = GrantedRewardView
+) -> GrantedRewardView:
+    """A reward as it is shown, or a kind of view that has the same fields."""
+    return kind(
         reward_id=line.reward_id,
         target_group_id=line.target_group_id,
         target_rule_id=line.target_id,

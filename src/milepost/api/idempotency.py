@@ -47,6 +47,8 @@ class KeyedRequest:
     key: str
     fingerprint: bytes
     settled: bool = False
+    customer_ids: tuple[int, ...] = ()
+    """Whom its commands are about."""
 
     def call(self, render: Render) -> KeyedCall:
         """The call that keeps what `render` makes of the outcomes with their effect."""
@@ -64,7 +66,9 @@ class KeyedRequest:
 
     def kept(self, status: int, content: bytes) -> FirstAnswer:
         """The answer as it is kept."""
-        return FirstAnswer(self.tenant.org_id, self.key, self.fingerprint, status, content)
+        return FirstAnswer(
+            self.tenant.org_id, self.key, self.fingerprint, status, content, self.customer_ids
+        )
 
 
 @dataclass(frozen=True, slots=True)

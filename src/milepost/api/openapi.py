@@ -201,7 +201,7 @@ def _responses(
     responses: dict[str, Any] = {
         str(opt["answer_status"]): {
             "description": "Success",
-            "content": {"application/json": {"schema": answer}},
+            "content": {opt.get("answer_media_type", "application/json"): {"schema": answer}},
         }
     }
     errors: list[Error] = [*opt["errors"], *_TRANSPORT]

@@ -164,7 +164,12 @@ async def write_all(
     transaction, which also keeps the answer; a route has one such write.
     """
     keyed = keyed_of(request.scope)
-    call = keyed.call(render) if keyed is not None else None
+    call = None
+    if keyed is not None:
+        # Of what a POST may change, customers alone are known by integers.
+        boundaries = {action.boundary(command) for command in commands}
+        keyed.customer_ids = tuple(each for each in boundaries if isinstance(each, int))
+        call = keyed.call(render)
     outcomes = await coalescer_of(request).submit_all(action, tenant, commands, call)
     if commands and outcomes[0] is KEY_TAKEN:
         return await taken_answer(request)

@@ -62,7 +62,8 @@ async def put_clock(request: ApiRequest) -> Response[bytes]:
     body = await wire.read_body(request, _clock_body)
     to = parse_instant(body.now)
     if not isinstance(to, Refusal):
-        to = await set_clock(runner_of(request), caller_of(request).tenant, to)
+        caller = caller_of(request)
+        to = await set_clock(runner_of(request), caller.tenant, to, caller.credential_id)
     return _answer(request, to)
 
 

@@ -68,7 +68,9 @@ async def create_org_till(request: ApiRequest) -> Response[bytes]:
     )
     keyed = keyed_of(request.scope)
     call = keyed.call(lambda outcomes: _created(outcomes[0])) if keyed is not None else None
-    made = await create_till(runner_of(request), caller.tenant, caller.access, draft, call)
+    made = await create_till(
+        runner_of(request), caller.tenant, caller.access, caller.credential_id, draft, call
+    )
     if isinstance(made, Refusal):
         return wire.refuse(made, request.scope["path"])
     if isinstance(made, int):

@@ -33,11 +33,23 @@ CROSS JOIN LATERAL (
 ) AS known
 """
 
+# The id of an erased customer stays taken: the books go by it.
+ASK_TAKEN_IDS = """
+SELECT k.customer_id
+FROM unnest(%b::bigint[]) AS k (customer_id)
+CROSS JOIN LATERAL (
+    SELECT FROM customers c WHERE c.org_id = %b AND c.customer_id = k.customer_id
+    UNION ALL
+    SELECT FROM erasures e WHERE e.org_id = %b AND e.customer_id = k.customer_id OFFSET 0
+) AS taken
+"""
+
 # Ids that were moved in may lie where the sequence comes to: it goes on to the next that are free.
 ALLOT_IDS = """
 SELECT k.customer_id
 FROM (SELECT nextval('customer_ids') AS customer_id, generate_series(1, 2147483647)) AS k
 WHERE (SELECT true FROM customers c WHERE c.org_id = %b AND c.customer_id = k.customer_id) IS NULL
+  AND (SELECT true FROM erasures e WHERE e.org_id = %b AND e.customer_id = k.customer_id) IS NULL
 LIMIT %b
 """
 
@@ -117,8 +129,9 @@ async def load_registry(
     those asked for: three statements, one round trip.
     """
     named = await _ask_identifiers(tx, tenant, identifiers)
-    taken = await _ask_customers(tx, tenant, asked_ids)
-    allotted = await ask(tx, ALLOT_IDS, tenant.root_org_id, count)
+    root = tenant.root_org_id
+    taken = await ask(tx, ASK_TAKEN_IDS, sorted(set(asked_ids)), root, root)
+    allotted = await ask(tx, ALLOT_IDS, root, root, count)
     return Registry(
         await _known(named),
         {customer_id for (customer_id,) in await taken.rows()},

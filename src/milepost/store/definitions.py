@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from milepost.database import Tenant, Tx
+from milepost.rules.audit import AuditEntry
 from milepost.rules.definitions import (
     Actor,
     Definitions,
@@ -195,13 +196,15 @@ def _group(
 class Edit:
     """What one edit saves: groups as they shall be, and the ids of those that are deleted at `at`.
 
-    `alarms` are the instants at which something will fall due that would not have before.
+    `alarms` are the instants at which something will fall due that would not have before, `audit` tells
+    who made the edit.
     """
 
     at: datetime
     saved: tuple[TargetGroup, ...] = ()
     deleted: tuple[int, ...] = ()
     alarms: tuple[datetime, ...] = ()
+    audit: AuditEntry | None = None
 
 
 # Each table's columns after org_id, with the types of the arrays that their values travel in. JSON

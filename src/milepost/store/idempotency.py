@@ -14,25 +14,31 @@ FORGET_ROWS_MAX = 10_000
 
 @dataclass(frozen=True, slots=True)
 class FirstAnswer:
-    """What is kept of a request: `org_id` called, `fingerprint` stands for all that it asked."""
+    """What is kept of a request: `org_id` called, `fingerprint` stands for all that it asked.
+
+    `customer_ids` are those whom it was about: once one is erased, the answer goes.
+    """
 
     org_id: int
     key: str
     fingerprint: bytes
     status: int
     content: bytes
+    customer_ids: tuple[int, ...] = ()
 
 
 async def ask_keep_answers(tx: Tx, answers: Sequence[FirstAnswer], now: datetime) -> Reply:
     """Keep answers; the rows are the places of those whose key is taken: undo the transaction then."""
     return await ask(
         tx,
-        "SELECT keep_answers(%b::bigint[], %b::text[], %b::bytea[], %b::smallint[], %b::bytea[], %b)",
+        "SELECT keep_answers(%b::bigint[], %b::text[], %b::bytea[], %b::smallint[], %b::bytea[], "
+        "%b::text[], %b)",
         [each.org_id for each in answers],
         [each.key for each in answers],
         [each.fingerprint for each in answers],
         [each.status for each in answers],
         [each.content for each in answers],
+        [_array(each.customer_ids) for each in answers],
         now,
     )
 
@@ -65,3 +71,7 @@ async def forget_answers(tx: Tx, before: datetime) -> int:
         FORGET_ROWS_MAX,
     )
     return len(await reply.rows())
+
+
+def _array(customer_ids: tuple[int, ...]) -> str | None:
+    return f"{{{','.join(map(str, customer_ids))}}}" if customer_ids else None

@@ -46,6 +46,16 @@ LEFT JOIN LATERAL (
 ) AS v ON true
 """
 
+# Of whoever the books have, erased customers too. Read, too, before the rows that they guard.
+ASK_KEPT_VERSIONS = """
+SELECT k.customer_id, coalesce(v.version, 0)
+FROM unnest(%b::bigint[]) AS k (customer_id)
+LEFT JOIN LATERAL (
+    SELECT s.version FROM customer_versions s
+    WHERE s.org_id = %b AND s.customer_id = k.customer_id OFFSET 0
+) AS v ON true
+"""
+
 ASK_STINTS = """
 SELECT e.customer_id, e.target_id, e.enrolment_id, e.stint, e.enrolled_at, e.from_period_id, e.left_at,
        e.attempt, e.anchored_at
@@ -254,6 +264,13 @@ async def load_progress(
 async def ask_versions(tx: Tx, tenant: Tenant, customers: Sequence[int]) -> Reply:
     """Rows of (customer id, version) for each customer that exists. Ask it before what it guards."""
     return await ask(tx, ASK_VERSIONS, customers, tenant.root_org_id, tenant.org_id)
+
+
+async def ask_kept_versions(tx: Tx, tenant: Tenant, customers: Sequence[int]) -> Reply:
+    """Rows of (customer id, version) for customers of whom there is anything: erased ones too, whose due
+    work goes on. Ask it before what it guards.
+    """
+    return await ask(tx, ASK_KEPT_VERSIONS, customers, tenant.org_id)
 
 
 async def ask_stints_of_customers(tx: Tx, tenant: Tenant, customers: Sequence[int]) -> Reply:

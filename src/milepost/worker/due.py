@@ -25,6 +25,7 @@ from milepost.store.passes import load_orgs_with_due_work
 from milepost.traces import span
 from milepost.worker import deliveries
 from milepost.worker.deliveries import Post, add_deliveries, open_post
+from milepost.worker.erasures import finish_erasures
 from milepost.worker.simulations import simulate
 
 QUEUE = "due"
@@ -43,7 +44,10 @@ ABORT_SECONDS = 1.0
 
 
 async def work(settings: Settings, stop: asyncio.Event) -> None:
-    """Do due work, dry runs and deliveries until `stop` is set; a batch in flight is finished or undone."""
+    """Do due work, dry runs, deliveries and erasures until `stop` is set.
+
+    A batch in flight then is finished or undone.
+    """
     few = replace(settings, pool_size_max=ORGS_AT_ONCE + 2)
     runner = Runner(database(settings.database_url, few))
     pool = jobs_pool(settings.database_url, few)
@@ -63,6 +67,7 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
         asyncio.create_task(_sweep(app, runner, post, settings)),
         asyncio.create_task(simulate(runner)),
         asyncio.create_task(deliveries.look(post)),
+        asyncio.create_task(finish_erasures(runner)),
     ]
     tasks.append(asyncio.create_task(_until(stop)))
     ended, running = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
