@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
+from milepost import clock
 from milepost.database import Tenant
 from milepost.rules.addresses import parse_networks
 from milepost.rules.deliveries import Answer, Health
@@ -151,23 +158,59 @@ async def test_what_is_no_http_is_an_error_to_try_again_after(
     assert answer.text
 
 
-async def test_a_certificate_that_cannot_be_verified_is_refused(sender: Sender) -> None:
-    """Plain HTTP where TLS is asked for; and the name that TLS asks for is the URL's."""
-    asked: list[bytes] = []
+async def test_a_certificate_must_be_valid_for_the_host_of_the_url(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who trusts its authority reaches it by its name, which TLS asks for, and by no other."""
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    write_certificate("localhost", certificate, key)
+    asked: list[str] = []
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    context.sni_callback = lambda _, name, __: asked.append(name)
 
-    async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked.append(await reader.read(4_096))
-        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"}}}")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
         writer.close()
 
-    server = await asyncio.start_server(plain, "127.0.0.1", 0)
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context)
     port = server.sockets[0].getsockname()[1]
-    wide = Sender(Settings(webhook_allowed_networks="127.0.0.0/8,::1/128"))
-    answer = await wide.send(endpoint(f"https://localhost:{port}/"), ID, BODY)
-    await wide.close()
+    settings = Settings(webhook_allowed_networks="127.0.0.0/8,::1/128")
+    unknown = await send(settings, f"https://localhost:{port}/")
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    trusted = await send(settings, f"https://localhost:{port}/")
+    by_address = await send(settings, f"https://127.0.0.1:{port}/")
     server.close()
-    assert answer.status is None
-    assert b"localhost" in asked[-1]
+    assert (unknown.status, trusted.status, by_address.status) == (None, 200, None)
+    assert "certificate" in unknown.text.lower()
+    assert asked[:2] == ["localhost", "localhost"]
+
+
+def write_certificate(host: str, certificate: Path, key: Path) -> None:
+    """A certificate that is its own authority."""
+    private = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
+    now = clock.now()
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(private.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+        .sign(private, hashes.SHA256())
+    )
+    certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    key.write_bytes(
+        private.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
 
 
 async def test_the_endpoints_headers_cannot_replace_ours_and_proxies_are_not_asked(

@@ -29,6 +29,8 @@ class Sender:
     def __init__(self, settings: Settings) -> None:
         self._timeout_seconds = settings.webhook_timeout_seconds
         self._pool = httpcore.AsyncConnectionPool(
+            # Once: to read the certificates for each connection takes longer than most receivers do.
+            ssl_context=httpcore.default_ssl_context(),
             max_connections=CONNECTIONS_MAX,
             max_keepalive_connections=CONNECTIONS_MAX // 5,
             keepalive_expiry=IDLE_SECONDS,
