@@ -68,7 +68,7 @@ def test_settings_that_cannot_work_are_found(settings: Settings) -> None:
     assert "rate_limits" in only(replace(settings, rate_limits="GET /no=1"), "problem").what
     assert "token is short" in only(replace(settings, admin_token="secret"), "warning").what
     pool = only(replace(settings, pool_size_max=200), "problem")
-    assert "up to 211" in pool.what
+    assert "up to 218" in pool.what
 
 
 def test_files_that_others_may_read_are_found(settings: Settings) -> None:

@@ -36,7 +36,8 @@ FREE_BYTES_MIN = 256 * 2**20
 FREE_BYTES_LOW = 2 * 2**30
 OTHER_CONNECTIONS = 3
 """Of a worker, beside those for requests: two of the operator's, one that listens."""
-DUE_CONNECTIONS = 8
+DUE_CONNECTIONS = 15
+"""Of the process for due work, deliveries included."""
 KNOWN_ELSEWHERE = ("MILEPOST_TEST_",)
 
 
@@ -105,7 +106,8 @@ def _files(settings: Settings) -> Iterator[Finding]:
     folder = settings.data_dir
     if not folder.exists():
         return
-    for path, allowed in ((folder / "admin-token", 0o600), (folder / "pg", 0o700)):
+    private = (("admin-token", 0o600), ("secret-key", 0o600), ("pg", 0o700))
+    for path, allowed in ((folder / name, mode) for name, mode in private):
         if not path.exists():
             continue
         mode = stat.S_IMODE(path.stat().st_mode)

@@ -150,20 +150,18 @@ def test_the_lag_of_settlement_is_that_of_the_oldest_due_work_that_is_not_done(
 
 
 DELIVERIES = """
-CREATE TABLE IF NOT EXISTS deliveries (
-    org_id bigint, customer_id bigint, webhook_id text, source_org_id bigint, version bigint,
-    ordinal smallint, place smallint, event_id uuid, event_name text, request_id text,
-    ingested_at timestamptz, status text DEFAULT 'PENDING', next_attempt_at timestamptz);
-GRANT SELECT ON deliveries TO milepost_operator;
+INSERT INTO webhooks (org_id, webhook_id, name_key, active, hears_children, webhook, secret, paused_until)
+VALUES (%(org)s, 'w', 'w', true, false, '{}', '', NULL),
+       (%(org)s, 'away', 'away', true, false, '{}', '', now() + interval '1 minute');
 INSERT INTO deliveries (org_id, customer_id, webhook_id, source_org_id, version, ordinal, place, event_id,
                         event_name, request_id, ingested_at, status, next_attempt_at)
-SELECT %(org)s, 7, 'w', %(org)s, n, 0, 0, gen_random_uuid(), 'e', 'r', now(),
-       CASE WHEN n > 3 THEN 'DEAD' ELSE 'PENDING' END, now() + (n - 2) * interval '1 hour'
-FROM generate_series(1, 5) n;
+SELECT %(org)s, 7, w, %(org)s, n, 0, 0, gen_random_uuid(), 'e', 'r', now(),
+       CASE WHEN n > 3 THEN 'DEAD' ELSE 'PENDING' END, now() + (n - 2) * late
+FROM generate_series(1, 5) n, (VALUES ('w', interval '1 hour'), ('away', interval '2 hours')) AS w (w, late);
 """
 
 
-def test_the_lag_of_deliveries_is_that_of_the_oldest_that_is_due(
+def test_the_lag_of_deliveries_is_that_of_the_oldest_that_is_due_and_can_be_tried(
     service_settings: Settings, service: Service, database_url: str
 ) -> None:
     org = service.new_org(sandbox=False, now=None)
@@ -173,8 +171,8 @@ def test_the_lag_of_deliveries_is_that_of_the_oldest_that_is_due(
     with Service(service_settings) as second:
         samples = scrape(second)
     assert 3_600 <= value(samples, "milepost_webhook_delivery_lag_seconds") < 3_700
-    assert value(samples, "milepost_webhook_deliveries_pending") == 3
-    assert value(samples, "milepost_webhook_deliveries_dead") == 2
+    assert value(samples, "milepost_webhook_deliveries_pending") == 6
+    assert value(samples, "milepost_webhook_deliveries_dead") == 4
 
 
 def test_without_the_database_the_other_figures_are_shown(database_url: str) -> None:

@@ -76,29 +76,25 @@ class Lags:
 async def _ask(tx: Tx) -> Asked:
     """Every figure that only the database knows: to add one, ask for it here."""
     now = clock.now()
-    asked = {
+    backlog = await load_backlog(tx, now)
+    return {
         "milepost_settlement_lag_seconds": (
             "For how long the oldest due work of a real organisation has been due and not done.",
             _lag(now, await load_oldest_due(tx, now)),
-        )
+        ),
+        "milepost_webhook_delivery_lag_seconds": (
+            "For how long the oldest delivery to a webhook of a real organisation has been due.",
+            _lag(now, backlog.oldest_at),
+        ),
+        "milepost_webhook_deliveries_pending": (
+            "Deliveries to webhooks that wait, for their first or their next attempt.",
+            float(backlog.pending),
+        ),
+        "milepost_webhook_deliveries_dead": (
+            "Deliveries to webhooks that were given up, and are still in the log.",
+            float(backlog.dead),
+        ),
     }
-    backlog = await load_backlog(tx, now)
-    if backlog is not None:
-        asked |= {
-            "milepost_webhook_delivery_lag_seconds": (
-                "For how long the oldest delivery to a webhook of a real organisation has been due.",
-                _lag(now, backlog.oldest_at),
-            ),
-            "milepost_webhook_deliveries_pending": (
-                "Deliveries to webhooks that wait, for their first or their next attempt.",
-                float(backlog.pending),
-            ),
-            "milepost_webhook_deliveries_dead": (
-                "Deliveries to webhooks that were given up, and are still in the log.",
-                float(backlog.dead),
-            ),
-        }
-    return asked
 
 
 def _lag(now: datetime, oldest: datetime | None) -> float:
