@@ -37,41 +37,6 @@ CREATE TABLE erasures (
 CREATE INDEX erasures_unfinished ON erasures (org_id, customer_id) WHERE finished_at IS NULL;
 
 ---------------------------------------------------------------------------------------------------
--- First answers may name a customer, and are kept: so they are found by whom the request was about.
-
-ALTER TABLE idempotency_keys ADD COLUMN customer_ids bigint[];   -- null: of nobody, or there is no name any more
-CREATE INDEX idempotency_keys_customers ON idempotency_keys USING gin (customer_ids);
-
-DROP FUNCTION keep_answers(bigint[], text[], bytea[], smallint[], bytea[], timestamptz);
--- As before, with the customers of each, as the text of an array.
-CREATE FUNCTION keep_answers(
-    org_ids bigint[], keys text[], fingerprints bytea[], statuses smallint[], answers bytea[], customers text[],
-    now timestamptz
-) RETURNS SETOF integer
-    LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp
-AS $$
-    WITH given AS (
-        SELECT g.* FROM unnest(org_ids, keys, fingerprints, statuses, answers, customers)
-            WITH ORDINALITY AS g (org_id, key, fingerprint, status, answer, customer_ids, place)
-        WHERE g.org_id IN (
-            nullif(current_setting('milepost.org_id', true), '')::bigint,
-            nullif(current_setting('milepost.root_org_id', true), '')::bigint
-        )
-    ), kept AS (
-        INSERT INTO idempotency_keys (org_id, key, fingerprint, status, answer, answered_at, customer_ids)
-        SELECT g.org_id, g.key, g.fingerprint, g.status, g.answer, now, g.customer_ids::bigint[]
-        FROM given g ORDER BY g.org_id, g.key
-        ON CONFLICT ON CONSTRAINT idempotency_keys_pkey DO NOTHING
-        RETURNING org_id, key
-    )
-    SELECT (g.place - 1)::integer FROM given g
-    WHERE NOT EXISTS (SELECT FROM kept k WHERE k.org_id = g.org_id AND k.key = g.key)
-$$;
-REVOKE EXECUTE ON FUNCTION keep_answers FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION keep_answers TO milepost_app;
-GRANT UPDATE (status, answer, customer_ids) ON idempotency_keys TO milepost_operator;
-
----------------------------------------------------------------------------------------------------
 -- Row-level security and grants
 
 ALTER TABLE audit_entries ENABLE ROW LEVEL SECURITY;
