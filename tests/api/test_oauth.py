@@ -293,6 +293,23 @@ def test_requests_oauthlibs_stock_client_gets_a_token_and_enrols_a_customer(
         assert (enrolled.status_code, enrolled.json()["data"]) == (200, customer)
 
 
+def test_a_flood_of_calls_for_tokens_is_bounded_and_leaves_the_tills_theirs(
+    service: Service, anybody: httpx.Client, shop: Org
+) -> None:
+    body = {"orgId": shop.id, "type": "TILL", "access": {"Organization": "READ"}}
+    till = service.operator.post("/milepost/v1/credentials", json=body).json()["data"]["till"]
+    client = service.connect(auth=(till["username"], till["password"]))
+
+    def guess(number: int) -> int:
+        wrong = {"key": f"key-{number}", "secret": "wrong"}
+        return anybody.post("/v3/oauth/token/generate", json=wrong).status_code
+
+    with ThreadPoolExecutor(90) as threads:
+        guesses = [threads.submit(guess, number) for number in range(90)]
+        assert client.get(CLOCK).status_code == 200
+    assert {each.result() for each in guesses} <= {401, 503}
+
+
 # Where a token is sent.
 
 

@@ -13,7 +13,7 @@ import binascii
 import secrets
 from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from litestar import Request
@@ -62,15 +62,7 @@ class Caller:
 
     def at(self, place: Place) -> Caller:
         """The same caller, for another till and store."""
-        return Caller(
-            self.tenant,
-            self.credential_id,
-            self.access,
-            place.till_id,
-            place.store_id,
-            self.is_client,
-            self.falls_back_to_default,
-        )
+        return replace(self, till_id=place.till_id, store_id=place.store_id)
 
 
 calling: ContextVar[Caller | None] = ContextVar("calling", default=None)
@@ -158,17 +150,17 @@ class Authenticator:
 
     async def _client_caller(self, token: bytes) -> tuple[Caller, float]:
         claims = await self._keyring.verify(token.decode("latin-1"))
+        if claims is None:
+            raise Refused(UNAUTHENTICATED)
         credential = await self._runner.operate(lambda tx: _token_owner(tx, claims))
-        if claims is None or credential is None:
+        if credential is None:
             raise Refused(UNAUTHENTICATED)
         left_seconds = claims.exp - clock.now().timestamp()
         return _caller(credential, is_client=True), min(self._ttl_seconds, left_seconds)
 
 
-async def _token_owner(tx: Tx, claims: Claims | None) -> Credential | None:
+async def _token_owner(tx: Tx, claims: Claims) -> Credential | None:
     """The live client that a verified token was given to; None when either has been revoked."""
-    if claims is None:
-        return None
     credential = await load_credential(tx, "OAUTH", claims.client_id)
     if credential is None or credential.org_id != claims.org_id:
         return None
