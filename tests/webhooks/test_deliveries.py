@@ -548,3 +548,21 @@ async def test_a_customer_with_much_to_be_told_keeps_nobody_waiting(
     assert sorted(found) == [busy] * 100 + [other]
     assert found.index(other) <= 40
     assert by_customer(receiver.taken)[busy] == expected_ids(org, busy)
+
+
+async def test_what_a_receiver_said_of_an_erased_customer_goes_and_nothing_more_is_told(
+    org: Org, receiver: Receiver, courier: Courier
+) -> None:
+    abc = define_milestone(org)
+    hook = register(org, receiver.url)
+    receiver.behaviour = lambda _: Reply(500, body=b"What about Wilhelmina?")
+    (customer,) = life(org, abc, 1)
+    await courier.run(hook, org)
+    assert "Wilhelmina" in log(org, hook)[0]["consumerResponse"]
+    response = org.post(f"/milepost/v1/customers/{customer}/erasure", {})
+    assert response.is_success, response.text
+    assert "Wilhelmina" not in str(log(org, hook))
+    later(org, hours=1)
+    await courier.run(hook, org)
+    assert len(receiver.received) == 1
+    assert states(org, hook) == {"DEAD": 4}

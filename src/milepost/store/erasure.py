@@ -30,6 +30,13 @@ DELETE_IDENTIFIERS = "DELETE FROM customer_identifiers WHERE org_id = %b AND cus
 
 DELETE_PROFILES = "DELETE FROM customer_profiles WHERE org_id = %b AND customer_id = %b"
 
+# What receivers of webhooks answered may name the person. What they still would have been told is given up
+# by itself, for there is nobody any more whom it could be about.
+SCRUB_DELIVERIES = """
+UPDATE deliveries SET response = NULL
+WHERE customer_id = %b AND org_id IN (SELECT org_id FROM orgs WHERE root_org_id = %b)
+"""
+
 INSERT_ERASURE = """
 INSERT INTO erasures (org_id, customer_id, erased_at, salt) VALUES (%b, %b, %b, %b)
 """
@@ -186,6 +193,7 @@ async def erase_person(
         return False
     await tell(tx, DELETE_IDENTIFIERS, root_org_id, customer_id)
     await tell(tx, DELETE_PROFILES, root_org_id, customer_id)
+    await tell(tx, SCRUB_DELIVERIES, customer_id, root_org_id)
     await tell(tx, INSERT_ERASURE, root_org_id, customer_id, erased_at, salt)
     return True
 
