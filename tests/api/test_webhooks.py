@@ -259,3 +259,20 @@ def test_without_the_permission_it_is_403(service: Service, org: Org) -> None:
         reader.post(f"{ours}/secret"),
     ):
         assert response.status_code == 403
+
+
+def test_who_did_what_with_an_endpoint_is_in_the_audit_trail_without_secrets(org: Org) -> None:
+    made = create(org, webHookUrl="https://shop.example/hook?token=abcdef")
+    path = f"/v3/webHooks/{made['webHookId']}"
+    org.client.put(path, json={"active": False, "webHookHeaders": {"X-Key": "other-value"}})
+    org.post(f"/milepost/v1/webhooks/{made['webHookId']}/secret")
+    org.post(f"/milepost/v1/webhooks/{made['webHookId']}/replay", {})
+    org.client.delete(path)
+    response = org.get("/milepost/v1/audit", params={"subjectType": "WEBHOOK"})
+    found = data(response)
+    assert sorted(each["action"] for each in found) == [
+        "CREATED", "DEACTIVATED", "DELETED", "REPLAYED", "SECRET_RENEWED"
+    ]  # fmt: skip
+    assert {each["subject"]["id"] for each in found} == {made["webHookId"]}
+    for secret in ("whsec_", "abcdef", "other-value"):
+        assert secret not in response.text

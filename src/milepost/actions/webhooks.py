@@ -6,17 +6,19 @@ Endpoints are edited as definitions are: each edit with the newest ones, and los
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from milepost.actions.definitions import BOUNDARY
 from milepost.database import Tenant, Tx
 from milepost.errors import INVALID_INPUT, Refusal
+from milepost.rules.audit import AuditEntry, record_entry
 from milepost.rules.definitions import Actor
 from milepost.rules.webhooks import Webhook, WebhookDraft, drafted_webhook
 from milepost.runner import Decided, Moment
 from milepost.store import webhooks as store
+from milepost.store.audit import insert_audit
 from milepost.store.definitions import claim_definitions
 
 
@@ -28,6 +30,7 @@ class DefineWebhook:
     webhook_id: str
     secret: str
     draft: WebhookDraft
+    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,31 +40,38 @@ class EditWebhook:
     credential_id: int
     webhook_id: str
     draft: WebhookDraft
+    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class DeleteWebhook:
     """Take an endpoint away."""
 
+    credential_id: int
     webhook_id: str
+    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class RenewSecret:
     """Sign with a new secret; the one before goes on for some hours, 0 to 168."""
 
+    credential_id: int
     webhook_id: str
     secret: str
     old_secret_hours: int
+    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Replay:
     """Deliver again: the events named; or all that happened from `since` on; or else all dead letters."""
 
+    credential_id: int
     webhook_id: str
     event_ids: tuple[str, ...] | None = None
     since: datetime | None = None
+    request_id: str = ""
 
 
 Command = DefineWebhook | EditWebhook | DeleteWebhook | RenewSecret | Replay
@@ -86,6 +96,7 @@ class Saving:
     command: Command
     done: Done
     now: datetime
+    audit: AuditEntry
 
 
 class WebhookEdits:
@@ -111,10 +122,12 @@ class WebhookEdits:
     def decide(self, state: list[Webhook], commands: Sequence[Command], moment: Moment) -> Decided:
         """Decide the one command of the batch."""
         (command,) = commands
-        after = _decide(state, command, moment)
-        if isinstance(after, Refusal):
-            return Decided([after])
-        return Decided([after], {BOUNDARY: Saving(command, after, moment.now)})
+        before = next((each for each in state if each.id == command.webhook_id), None)
+        done = _decide(state, before, command, moment)
+        if isinstance(done, Refusal):
+            return Decided([done])
+        audit = _audit(command, before, done.webhook, moment)
+        return Decided([done], {BOUNDARY: Saving(command, done, moment.now, audit)})
 
     async def claim(
         self, tx: Tx, tenant: Tenant, changes: Mapping[str, Saving], moment: Moment
@@ -127,6 +140,7 @@ class WebhookEdits:
         """The endpoint, its secret, or what is to be delivered again."""
         saving = changes[BOUNDARY]
         command, done = saving.command, saving.done
+        await insert_audit(tx, [saving.audit])
         match command:
             case DefineWebhook() | EditWebhook():
                 assert done.webhook is not None
@@ -147,15 +161,14 @@ class WebhookEdits:
 WEBHOOK_EDITS = WebhookEdits()
 
 
-def _decide(webhooks: Sequence[Webhook], command: Command, moment: Moment) -> Done | Refusal:
+def _decide(
+    webhooks: Sequence[Webhook], before: Webhook | None, command: Command, moment: Moment
+) -> Done | Refusal:
     now, zone = moment.now, moment.definitions.zone
     if isinstance(command, DefineWebhook):
         before = Webhook(command.webhook_id, "", "")
-    else:
-        found = [each for each in webhooks if each.id == command.webhook_id]
-        if not found:
-            return unknown_webhook()
-        (before,) = found
+    elif before is None:
+        return unknown_webhook()
     match command:
         case DefineWebhook() | EditWebhook():
             actor = Actor(command.credential_id, now)
@@ -168,6 +181,28 @@ def _decide(webhooks: Sequence[Webhook], command: Command, moment: Moment) -> Do
             return Done(before, zone, old_secret_until=until)
         case Replay():
             return Done(before, zone)
+
+
+def _audit(
+    command: Command, before: Webhook | None, after: Webhook | None, moment: Moment
+) -> AuditEntry:
+    """Who did it. Values of headers and the query of the URL may be secrets, so they are not told."""
+    org_id, actor = moment.definitions.org_id, Actor(command.credential_id, moment.now)
+    one, other = (_told(each) if each is not None else None for each in (before, after))
+    subject = ("WEBHOOK", command.webhook_id)
+    entry = record_entry(org_id, actor, command.request_id, *subject, one, other)
+    match command:
+        case RenewSecret():
+            return replace(entry, action="SECRET_RENEWED")
+        case Replay():
+            return replace(entry, action="REPLAYED")
+        case _:
+            return entry
+
+
+def _told(webhook: Webhook) -> Webhook:
+    headers = dict.fromkeys(webhook.headers, "…")
+    return replace(webhook, url=webhook.url.partition("?")[0], headers=headers)
 
 
 def unknown_webhook() -> Refusal:

@@ -11,9 +11,10 @@ from datetime import datetime
 import msgspec
 from litestar import Response, get, post
 
+from milepost import logs
 from milepost.actions.webhooks import Done, RenewSecret, Replay, unknown_webhook
 from milepost.api import queries, wire
-from milepost.api.routes import ApiRequest, PathId, declare, reading_tenant, runner_of
+from milepost.api.routes import ApiRequest, PathId, caller_of, declare, reading_tenant, runner_of
 from milepost.api.webhook_views import DeliveryView, ReplayView, SecretView, delivery_view
 from milepost.api.webhooks import ID_TEXT, PATHS, RESOURCE, edit, new_secret
 from milepost.database import Tenant, Tx
@@ -167,9 +168,10 @@ async def replay_deliveries(request: ApiRequest, web_hook_id: PathId) -> Respons
             raise Refused(INVALID_INPUT, f"eventIds must be 1 to {EVENT_IDS_MAX:,}.")
         event_ids = tuple(_uuid(each) for each in body.eventIds)
     since = _instant(body.since) if body.since is not None else None
+    credential_id, call_id = caller_of(request).credential_id, logs.request_id.get()
     return await edit(
         request,
-        Replay(web_hook_id, event_ids, since),
+        Replay(credential_id, web_hook_id, event_ids, since, call_id),
         lambda done: wire.answer(ReplayView(replayed=done.replayed)),
     )
 
@@ -201,7 +203,9 @@ async def renew_secret(request: ApiRequest, web_hook_id: PathId) -> Response[byt
         until = written_instant(done.old_secret_until)
         return wire.answer(SecretView(secret=secret, old_secret_until=until))
 
-    return await edit(request, RenewSecret(web_hook_id, secret, hours), render)
+    credential_id, call_id = caller_of(request).credential_id, logs.request_id.get()
+    command = RenewSecret(credential_id, web_hook_id, secret, hours, call_id)
+    return await edit(request, command, render)
 
 
 async def _page(request: ApiRequest, webhook_id: str, status: str | None) -> Response[bytes]:

@@ -35,6 +35,7 @@ from milepost.api.webhook_views import (
 )
 from milepost.database import Tenant, Tx
 from milepost.errors import INVALID_INPUT, Refusal, Refused
+from milepost.logs import request_id
 from milepost.rules.webhooks import WebhookDraft
 from milepost.runner import Moment
 from milepost.store.webhooks import load_webhooks
@@ -107,7 +108,7 @@ async def create_webhook(request: ApiRequest) -> Response[bytes]:
         return wire.answer(view, status=201)
 
     webhook_id = secrets.token_hex(12)
-    command = DefineWebhook(caller.credential_id, webhook_id, secret, draft)
+    command = DefineWebhook(caller.credential_id, webhook_id, secret, draft, request_id.get())
     return await edit(request, command, render)
 
 
@@ -148,7 +149,8 @@ async def change_webhook(request: ApiRequest, web_hook_id: PathId) -> Response[b
         assert done.webhook is not None
         return wire.answer(webhook_view(caller.tenant.org_id, done.webhook, done.zone))
 
-    return await edit(request, EditWebhook(caller.credential_id, web_hook_id, draft), render)
+    command = EditWebhook(caller.credential_id, web_hook_id, draft, request_id.get())
+    return await edit(request, command, render)
 
 
 @delete(
@@ -160,7 +162,8 @@ async def change_webhook(request: ApiRequest, web_hook_id: PathId) -> Response[b
 )
 async def delete_webhook(request: ApiRequest, web_hook_id: PathId) -> Response[bytes]:
     """Delete an endpoint. What it would still have been told is dropped; the log of the rest stays."""
-    return await edit(request, DeleteWebhook(web_hook_id), lambda _: wire.answer(data=True))
+    command = DeleteWebhook(caller_of(request).credential_id, web_hook_id, request_id.get())
+    return await edit(request, command, lambda _: wire.answer(data=True))
 
 
 async def edit(
