@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -48,15 +49,27 @@ def delivery_settings(database_url: str) -> Settings:
     return Settings(
         database_url=database_url,
         webhook_allowed_networks="127.0.0.0/8",
-        webhook_timeout_seconds=0.4,
     )
 
 
 @pytest.fixture
 async def courier(delivery_settings: Settings) -> AsyncIterator[Courier]:
-    runner = Runner(database(delivery_settings.database_url, delivery_settings))
+    async with carrying(delivery_settings) as made:
+        yield made
+
+
+@pytest.fixture
+async def hurried(delivery_settings: Settings) -> AsyncIterator[Courier]:
+    """Does not wait for long."""
+    async with carrying(replace(delivery_settings, webhook_timeout_seconds=1.0)) as made:
+        yield made
+
+
+@asynccontextmanager
+async def carrying(settings: Settings) -> AsyncIterator[Courier]:
+    runner = Runner(database(settings.database_url, settings))
     await runner.database.open()
-    post = open_post(runner, delivery_settings)
+    post = open_post(runner, settings)
     yield Courier(post)
     await post.close()
     await runner.database.close()
