@@ -97,7 +97,9 @@ def test_every_answer_is_one_that_the_document_describes_and_none_is_a_5xx(
                 {name: ids[name] for name in case.path_parameters if name in ids}
             )
         if "credentialId" in case.path_parameters:
-            case.path_parameters["credentialId"] += 2**40  # not those that these calls are made with
+            case.path_parameters["credentialId"] += (
+                2**40
+            )  # not those that these calls are made with
         response = case.call(base_url=service.url, session=session)
         assert response.status_code < 500, response.text
         case.validate_response(
