@@ -287,7 +287,7 @@ def alive(process: int) -> bool:
     """Whether it runs; one that ended may stay a zombie, for its new parent may never ask for it."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
 
 

@@ -218,7 +218,10 @@ def _responses(
     elif opt["body"] is not None:
         errors += [BAD_REQUEST if wire.is_v2(path) else INVALID_INPUT, PAYLOAD_TOO_LARGE]
     failure = schema_of[repr(wire.V2Failure if wire.is_v2(path) else wire.Envelope[None])]
-    refusal = failure if opt["failure"] is None else schema_of[repr(opt["failure"])]
+    refusal = failure
+    if opt["failure"] is not None:
+        # What is refused before the route is asked, such as a bad key, has the family's frame.
+        refusal = {"anyOf": [schema_of[repr(opt["failure"])], failure]}
     by_status: dict[int, dict[int, Error]] = {}
     for error in errors:
         by_status.setdefault(error.status, {})[error.code] = error
