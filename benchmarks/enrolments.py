@@ -1,8 +1,9 @@
-"""Enrolments per second over HTTP, beside pgbench calling one stored function for the same rows.
+"""Enrolments per second over HTTP, between a limit and a rival that do the same durable work.
 
-Both do the same durable work on the same server: the customer's version, a stint, the progress of one
-cycle and a journal row, committed before the answer. pgbench is the limit: no HTTP, no authentication,
-no rules. The rounds alternate, because these machines are noisy; the medians are compared.
+All three write a stint, the progress of one cycle and a journal row on the same server, committed before the
+answer. The limit is pgbench calling one stored function: no HTTP, no authentication, no rules. The rival is
+what is usually written, `benchmarks/rivals/orm.py`. The rounds alternate, because these machines are noisy;
+the medians are compared.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -24,7 +26,14 @@ import msgspec
 import psycopg
 
 from benchmarks.load import Load, Result
-from benchmarks.place import FIRST_CUSTOMER, new_account, new_milestone, running_service
+from benchmarks.place import (
+    FIRST_CUSTOMER,
+    new_account,
+    new_milestone,
+    peak_memory_mib,
+    running_rival,
+    running_service,
+)
 from milepost import embedded
 from milepost.migrate import migrate
 
@@ -64,36 +73,50 @@ def main(connections: list[int], workers: int, requests: int, rounds: int) -> No
     """Measure at each number of connections and print a table."""
     with tempfile.TemporaryDirectory() as folder, embedded.start(Path(folder) / "pg") as postgres:
         migrate(postgres.url)
-        with running_service(postgres.url, workers) as service:
+        with (
+            running_service(postgres.url, workers) as service,
+            running_rival(postgres.url) as rival,
+        ):
             place = _prepare(service.url, postgres.url)
+            theirs = replace(place, url=rival.url)
             print(
                 f"{os.cpu_count()} cores, {workers} worker(s), PostgreSQL 18, fsync on, "
                 f"{CUSTOMERS:,} customers, median of {rounds} rounds; everything on this machine",
                 flush=True,
             )
             print(f"{'connections':>11} {'Milepost/s':>11} {'p50 ms':>7} {'p99 ms':>7} "
-                  f"{'pgbench/s':>10} {'ratio':>6}")  # fmt: skip
+                  f"{'pgbench/s':>10} {'ratio':>6} {'ORM/s':>6} {'p99 ms':>7} {'ratio':>6}")  # fmt: skip
             next_id = FIRST_CUSTOMER
-            _load(place, 8, 500, next_id)  # warm-up: credentials, plans, caches
+            for each in (place, theirs):
+                _load(each, 8, 500, next_id)  # warm-up: credentials, plans, caches
             next_id += 500
             for count in connections:
                 ours: list[Result] = []
                 limit: list[float] = []
+                orm: list[Result] = []
                 size = requests if count > 1 else max(requests // 10, 1)
                 for _ in range(rounds):
                     ours.append(_load(place, count, size, next_id))
-                    next_id += size
                     limit.append(_pgbench(place, count))
-                _print(count, ours, limit)
+                    # The same customers, in tables of its own; a tenth takes it long enough.
+                    orm.append(_load(theirs, count, max(size // 10, 1), next_id))
+                    next_id += size
+                _print(count, ours, limit, orm)
+            print(
+                f"peak memory of the service: {peak_memory_mib(service.pid):,.0f} MiB", flush=True
+            )
 
 
-def _print(connections: int, ours: list[Result], limit: list[float]) -> None:
+def _print(connections: int, ours: list[Result], limit: list[float], orm: list[Result]) -> None:
     rate = statistics.median(result.per_second for result in ours)
-    rival = statistics.median(limit)
+    most = statistics.median(limit)
     p50 = statistics.median(result.p50_ms for result in ours)
     p99 = statistics.median(result.p99_ms for result in ours)
-    print(f"{connections:>11} {rate:>11,.0f} {p50:>7.1f} {p99:>7.1f} {rival:>10,.0f} "
-          f"{rate / rival:>6.2f}", flush=True)  # fmt: skip
+    rival = statistics.median(result.per_second for result in orm)
+    rival_p99 = statistics.median(result.p99_ms for result in orm)
+    print(f"{connections:>11} {rate:>11,.0f} {p50:>7.1f} {p99:>7.1f} {most:>10,.0f} "
+          f"{rate / most:>6.2f} {rival:>6,.0f} {rival_p99:>7.1f} {rate / rival:>6.1f}",
+          flush=True)  # fmt: skip
 
 
 def _prepare(url: str, owner_url: str) -> Place:
@@ -112,11 +135,30 @@ def _prepare(url: str, owner_url: str) -> Place:
             f"CREATE SEQUENCE bench_customers START {FIRST_CUSTOMER + CUSTOMERS // 2} CACHE 50"
         )
         connection.execute(PGBENCH_FUNCTION)
+        _prepare_rival(connection, account.org_id, group)
         connection.execute("CHECKPOINT")
     return Place(
         url, owner_url, account.org_id, account.authorization, group["id"], group["targets"][0]["id"],
         period["id"], period["refCode"],
     )  # fmt: skip
+
+
+def _prepare_rival(connection: psycopg.Connection[Any], org_id: int, group: Any) -> None:
+    """The rival's tables, which it made itself when it started, with the same customers and milestone."""
+    target_id = group["targets"][0]["id"]
+    connection.execute(
+        "INSERT INTO rival.customers SELECT customer_id FROM customers WHERE org_id = %s", (org_id,)
+    )
+    connection.execute("INSERT INTO rival.target_groups VALUES (%s, true)", (group["id"],))
+    connection.execute(
+        "INSERT INTO rival.targets VALUES (%s, %s, 1000, true)", (target_id, group["id"])
+    )
+    connection.execute(
+        "INSERT INTO rival.periods SELECT period_id, target_group_id, ref_code, starts_at, ends_at "
+        "FROM target_periods WHERE org_id = %s",
+        (org_id,),
+    )
+    connection.execute("VACUUM ANALYZE rival.customers")
 
 
 def _load(place: Place, connections: int, requests: int, first_id: int) -> Result:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import base64
 import os
 import re
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
+from psycopg.conninfo import conninfo_to_dict
 
 ADMIN_TOKEN = "token-of-the-benchmark"  # noqa: S105 - of a throw-away service on loopback
 FIRST_CUSTOMER = 1_000_000
@@ -42,7 +46,11 @@ def running_service(database_url: str, workers: int = 1) -> Iterator[Running]:
         sys.executable, "-m", "milepost", "serve", "--port", "0", "--workers", str(workers),
         "--database-url", database_url,
     ]  # fmt: skip
-    environment = {**os.environ, "MILEPOST_ADMIN_TOKEN": ADMIN_TOKEN}
+    environment = {
+        **os.environ,
+        "MILEPOST_ADMIN_TOKEN": ADMIN_TOKEN,
+        "MILEPOST_RATE_LIMITS": "none",
+    }
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
@@ -50,6 +58,31 @@ def running_service(database_url: str, workers: int = 1) -> Iterator[Running]:
             if found := re.search(r"http://\S+", line):
                 yield Running(found[0], process.pid)
                 break
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+@contextmanager
+def running_rival(database_url: str) -> Iterator[Running]:
+    """The rival `benchmarks/rivals/orm.py` in one process, on the database; stopped at the end."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [
+        sys.executable, "-m", "uvicorn", "benchmarks.rivals.orm:app", "--port", str(port),
+        "--no-access-log", "--log-level", "warning",
+    ]  # fmt: skip
+    # SQLAlchemy's own way of naming the driver.
+    url = "postgresql+psycopg://?" + urlencode(conninfo_to_dict(database_url))
+    process = subprocess.Popen(command, env={**os.environ, "RIVAL_DATABASE_URL": url})
+    try:
+        for _ in range(300):
+            with suppress(httpx.TransportError):
+                httpx.get(f"http://127.0.0.1:{port}/docs", timeout=5)
+                break
+            time.sleep(0.05)
+        yield Running(f"http://127.0.0.1:{port}", process.pid)
     finally:
         process.terminate()
         process.wait(20)
