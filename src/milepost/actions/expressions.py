@@ -17,8 +17,7 @@ from decimal import Decimal
 from functools import lru_cache
 from math import prod
 
-import cel
-
+from milepost.actions import cel_extension as cel
 from milepost.errors import INVALID_INPUT, Refusal
 from milepost.rules.activities import EVENT, Activity, LineItem
 
@@ -197,7 +196,7 @@ def _long_program(expression: str) -> Program | str:
 
 def _compiled(expression: str) -> Program | str:
     try:
-        compiled = cel.compile(expression)
+        compiled = cel.compile_expression(expression)
     except ValueError as error:
         return _complaint(str(error))
     masked = _OPAQUE.sub(_mask, expression)
@@ -216,7 +215,7 @@ def _compiled(expression: str) -> Program | str:
         plain = plain[:start] + _with_ascii_classes(plain[start:end]) + plain[end:]
     start, end = _body(masked, loops[0].end(1)) if loops else (0, 0)
     program = Program(
-        compiled=cel.compile(plain) if patterns else compiled,
+        compiled=cel.compile_expression(plain) if patterns else compiled,
         variables=frozenset(FIELDS) & frozenset(compiled.variables()),
         attributes=_attributes_read(masked),
         event_fields=_fields_read(masked, "currentEvent"),
