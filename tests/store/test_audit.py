@@ -49,6 +49,29 @@ def test_the_entries_of_a_subject_are_found_by_it(world: World) -> None:
 def test_an_erasure_reaches_the_books_by_their_keys(world: World) -> None:
     entries = (world.org_id, 7, 0, 100)
     salt = b"salt"
+    # Some pages of others: a table of one page, PostgreSQL 15 reads rather than look anything up.
+    activities = "type, occurred_at, event_name, net_amount, gross_amount, version, ordinal"
+    for columns, values in (
+        (
+            f"activities (org_id, customer_id, activity_id, {activities})",
+            "'a', 'EVENT', now(), 'e', 0, 0, 1, 0",
+        ),
+        (
+            "redemptions (org_id, customer_id, promotion_id, paid_for, occurred_at, redeemed_at, points)",
+            "1, 'p', now(), now(), 0",
+        ),
+        (
+            "rewards (org_id, customer_id, attempt, ordinal, name, type, value, granted_at, cause)",
+            "1, 0, 'r', 'POINTS', 1, now(), 'ACTIVITY'",
+        ),
+        (
+            "journal (org_id, customer_id, version, ordinal, at, what, reason)",
+            "1, 0, now(), 'w', 'r'",
+        ),
+    ):
+        world.run(
+            f"INSERT INTO {columns} SELECT %(org)s, 1000 + n, {values} FROM generate_series(1, 20000) n"
+        )
     for statement, parameters in (
         (erasure.SCRUB_ACTIVITIES, (salt, salt, *entries)),
         (erasure.SCRUB_REDEMPTIONS, (salt, *entries)),
