@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -19,6 +20,7 @@ import pytest
 from milepost import clock, embedded
 from milepost.child import start_child
 from milepost.settings import Settings
+from milepost.worker.due import work
 from tests.harness import Org
 from tests.scenarios.vocabulary import VOUCHER, data, define_milestone
 from tests.store.world import World, make_world
@@ -52,6 +54,17 @@ def worker(database_url: str, sweep_seconds: float = 60.0) -> Iterator[subproces
         for pipe in (child.stdin, child.stdout):
             assert pipe is not None
             pipe.close()
+
+
+async def test_told_to_end_while_it_starts_it_ends(database_url: str) -> None:
+    """The job queue takes that for the end of one run, and would begin another."""
+    for milliseconds in range(4, 64, 4):
+        stop = asyncio.Event()
+        working = asyncio.create_task(work(Settings(database_url=database_url), stop))
+        await asyncio.sleep(milliseconds / 1000)
+        stop.set()
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            await working
 
 
 def real_org(database_url: str, customers: int) -> World:

@@ -72,9 +72,12 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
     tasks.append(asyncio.create_task(_until(stop)))
     ended, running = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     post.is_ending = True
-    for task in running:
-        task.cancel()
-    await asyncio.gather(*running, return_exceptions=True)
+    # Again and again: the job queue, told to end while it starts, takes that for the end of one run.
+    while running:
+        for task in running:
+            task.cancel()
+        _, running = await asyncio.wait(running, timeout=ABORT_SECONDS)
+    await asyncio.gather(*tasks, return_exceptions=True)
     await post.close()
     await pool.close(timeout=1)
     await post.runner.database.close()
