@@ -12,6 +12,9 @@ import httpx
 import psycopg
 import pytest
 
+from milepost.actions.retention import forget
+from milepost.database import database
+from milepost.runner import Runner
 from milepost.settings import Settings
 from tests.api.payloads import milestone, target
 from tests.harness import ADMIN_TOKEN, Org, Service, contents
@@ -438,6 +441,33 @@ def test_the_answer_is_in_the_database_when_it_leaves(org: Org, database_url: st
             (named["Idempotency-Key"],),
         ).fetchall()
     assert rows == [(org.id, 200, answer.content)]
+
+
+async def test_answers_are_kept_for_as_many_days_as_the_setting_says_and_by_default_for_ever(
+    org: Org, database_url: str
+) -> None:
+    path, body = program(org)
+    old, young = key(), key()
+    assert org.post(path, body, headers=old).status_code == 201
+    assert org.post(path, body, headers=young).status_code == 400
+    with psycopg.connect(database_url) as connection:
+        connection.execute(
+            "UPDATE idempotency_keys SET answered_at = now() - interval '11 days' WHERE key = %s",
+            (old["Idempotency-Key"],),
+        )
+
+    async def forgetting(days: int) -> list[bool]:
+        settings = Settings(database_url=database_url, idempotency_days=days)
+        runner = Runner(database(database_url, settings))
+        await runner.database.open()
+        await forget(runner, settings)
+        await runner.database.close()
+        answers = [org.post(path, body, headers=each) for each in (old, young)]
+        return ["Idempotent-Replayed" in each.headers for each in answers]
+
+    assert await forgetting(0) == [True, True]
+    assert await forgetting(12) == [True, True]
+    assert await forgetting(10) == [False, True]
 
 
 def _await_lock(database_url: str) -> None:

@@ -64,9 +64,7 @@ async def submit(
     coalescer: Coalescer, tenant: Tenant, activities: Sequence[Activity]
 ) -> list[Outcome]:
     """An outcome per activity, in order. To repeat is safe: what was saved already is a DUPLICATE."""
-    whose = origin()
-    commands = [RecordActivity(activity, whose) for activity in activities]
-    return list(await coalescer.submit_all(RECORD, tenant, commands))
+    return list(await coalescer.submit_all(RECORD, tenant, _commands(activities)))
 
 
 async def record(
@@ -79,15 +77,18 @@ async def record(
 
     Raises 503 if none of them was done.
     """
-    whose = origin()
-    commands = [RecordActivity(activity, whose) for activity in activities]
     return await write_all(
         request,
         RECORD,
         tenant,
-        commands,
+        _commands(activities),
         lambda outcomes: render(_repeatable(activities, outcomes)),
     )
+
+
+def _commands(activities: Sequence[Activity]) -> list[RecordActivity]:
+    whose = origin()
+    return [RecordActivity(activity, whose) for activity in activities]
 
 
 def _repeatable(activities: Sequence[Activity], recorded: Sequence[Outcome]) -> list[Outcome]:

@@ -39,16 +39,18 @@ Render = Callable[[Sequence[Any]], Response[bytes]]
 
 @dataclass(slots=True)
 class KeyedRequest:
-    """A request that has a key. `settled`: its answer is kept, or is the kept one."""
+    """A request that has a key. `is_repeated`: it has its first answer already, and gets that one."""
 
     tenant: Tenant
     """The caller's own organisation, whomever it acts for."""
     path: str
     key: str
     fingerprint: bytes
-    settled: bool = False
+    is_repeated: bool = False
     customer_ids: tuple[int, ...] = ()
     """Whom its commands are about."""
+    with_effect: FirstAnswer | None = None
+    """What the last try would keep with the effect: a try that is undone has none, whatever it rendered."""
 
     def call(self, render: Render) -> KeyedCall:
         """The call that keeps what `render` makes of the outcomes with their effect."""
@@ -59,8 +61,8 @@ class KeyedRequest:
             except Refused as refused:
                 rendered = wire.refuse(refused.refusal, self.path)
             status = rendered.status_code or 200
-            self.settled = _is_kept(status)
-            return self.kept(status, rendered.content) if self.settled else None
+            self.with_effect = self.kept(status, rendered.content) if _is_kept(status) else None
+            return self.with_effect
 
         return KeyedCall(answer)
 
@@ -105,7 +107,7 @@ class IdempotencyKeys:
         found = await self.runner.read(keyed.tenant, query)
         if found is None:
             return None
-        keyed.settled = True
+        keyed.is_repeated = True
         if found.fingerprint != keyed.fingerprint:
             raise Refused(KEY_OF_ANOTHER_REQUEST)
         return wire.Answer(
@@ -113,14 +115,15 @@ class IdempotencyKeys:
         )
 
     async def keep(self, keyed: KeyedRequest, status: int, content: bytes) -> wire.Answer | None:
-        """Keep an answer that is about to leave, of a request that had no effect.
+        """Keep an answer that is about to leave, unless it is the one that was kept with its effect.
 
-        Returns the one to send in its place, if another process has answered the request meanwhile: then
-        what this one met, and was refused for, may be the effect of the other.
+        Returns the one to send in its place, if the request has another answer already: that of another
+        process, whose effect is what this one met and was refused for; or that of its own effect, if the
+        route would answer more exactly than it could then.
         """
-        if keyed.settled or not _is_kept(status):
-            return None
         answer = keyed.kept(status, content)
+        if keyed.is_repeated or not _is_kept(status) or answer == keyed.with_effect:
+            return None
 
         async def write(tx: Tx) -> bool:
             return bool(await (await ask_keep_answers(tx, [answer], clock.now())).rows())

@@ -16,7 +16,6 @@ from milepost.api import wire
 from milepost.api.activity_bodies import ELEMENTS_MAX, read_elements
 from milepost.api.activity_results import Outcome, record
 from milepost.api.customers import V2Warning
-from milepost.api.idempotency import keyed_of
 from milepost.api.routes import (
     ApiRequest,
     acting_tenant,
@@ -278,8 +277,7 @@ async def _record(
         return render(done)
 
     answered = await record(request, tenant, activities, answer)
-    keyed = keyed_of(request.scope)
-    if not doubtful or (keyed is not None and keyed.settled):
+    if not doubtful:
         return answered
     # Somebody else may have been quicker since these were planned: then there is a code for it.
     again = await plan_bills(runner, tenant, [sent[place] for place in doubtful])
