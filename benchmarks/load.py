@@ -1,19 +1,18 @@
 """A load generator light enough to share two cores with what it measures.
 
-Raw sockets on asyncio, one request in flight per connection, answers read by their Content-Length.
-Run as a process of its own: `python -m benchmarks.load` reads one JSON line (`Load`) from its standard
-input and writes one (`Result`) to its standard output.
+Raw sockets under one epoll, one request in flight per connection, every request written out beforehand,
+answers read by their Content-Length. Run as a process of its own: `python -m benchmarks.load` reads one
+JSON line (`Load`) from its standard input and writes one (`Result`) to its standard output.
 """
 
 from __future__ import annotations
 
-import asyncio
+import select
+import socket
 import sys
 import time
-from typing import Any
 
 import msgspec
-import uvloop
 
 
 class Load(msgspec.Struct):
@@ -46,79 +45,29 @@ class Result(msgspec.Struct):
     max_ms: float
 
 
-class _Connection(asyncio.Protocol):
-    def __init__(self, load: Load, ids: list[int], latencies: list[float]) -> None:
-        self._load, self._ids, self._latencies = load, ids, latencies
-        self._buffer = b""
-        self._began = 0.0
-        self.refused = 0
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def connection_made(self, transport: Any) -> None:
-        self._transport = transport
-        self._send()
-
-    def _send(self) -> None:
-        if not self._ids:
-            self._transport.close()
-            if not self.done.done():
-                self.done.set_result(None)
-            return
-        load = self._load
-        body = _body(load, self._ids.pop()).encode()
-        self._began = time.perf_counter()
-        self._transport.write(
-            f"POST {load.path} HTTP/1.1\r\nHost: {load.host}\r\nAuthorization: {load.authorization}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-            + body
-        )
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        head, blank, rest = self._buffer.partition(b"\r\n\r\n")
-        if not blank:
-            return
-        length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
-        if len(rest) < length:
-            return
-        self._latencies.append(time.perf_counter() - self._began)
-        self.refused += not head.startswith(b"HTTP/1.1 200")
-        self._buffer = b""
-        self._send()
-
-    def connection_lost(self, error: Exception | None) -> None:
-        if not self.done.done():
-            self.done.set_exception(error or ConnectionError("closed by the service"))
+ANSWER_SECONDS_MAX = 60
+_READ_BYTES = 65_536
 
 
-def _body(load: Load, number: int) -> str:
-    if not load.item:
-        return load.body.replace("{id}", str(number))
-    first = load.first_id + (number - load.first_id) * load.per_request
-    ids = range(first, first + load.per_request)
-    return load.body.replace(
-        "{items}", ",".join(load.item.replace("{id}", str(id_)) for id_ in ids)
-    )
-
-
-async def run(load: Load) -> Result:
+def run(load: Load) -> Result:
     """Send the load and wait for every answer."""
-    ids = list(range(load.first_id + load.requests - 1, load.first_id - 1, -1))
-    latencies: list[float] = []
-    loop = asyncio.get_running_loop()
-    began = time.perf_counter()
+    requests = _requests(load)
     connections = [
-        (
-            await loop.create_connection(
-                lambda: _Connection(load, ids, latencies), load.host, load.port
-            )
-        )[1]
-        for _ in range(load.connections)
+        socket.create_connection((load.host, load.port), ANSWER_SECONDS_MAX)
+        for _ in range(min(load.connections, load.requests))
     ]
-    await asyncio.gather(*(connection.done for connection in connections))
+    ready = select.epoll()
+    by_descriptor = {}
+    for connection in connections:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        ready.register(connection.fileno(), select.EPOLLIN)
+        by_descriptor[connection.fileno()] = connection
+    began = time.perf_counter()
+    latencies, refused = _converse(ready, by_descriptor, requests)
     seconds = time.perf_counter() - began
+    for connection in connections:
+        connection.close()
     ordered = sorted(latencies)
-    refused = sum(connection.refused for connection in connections)
     return Result(
         requests=len(ordered),
         refused=refused,
@@ -130,7 +79,71 @@ async def run(load: Load) -> Result:
     )
 
 
+def _requests(load: Load) -> list[bytes]:
+    """Every request as sent, the last one first."""
+    found = []
+    for number in range(load.requests - 1, -1, -1):
+        body = _body(load, number).encode()
+        found.append(
+            f"POST {load.path} HTTP/1.1\r\nHost: {load.host}\r\nAuthorization: {load.authorization}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+            + body
+        )
+    return found
+
+
+def _body(load: Load, number: int) -> str:
+    if not load.item:
+        return load.body.replace("{id}", str(load.first_id + number))
+    first = load.first_id + number * load.per_request
+    ids = range(first, first + load.per_request)
+    return load.body.replace(
+        "{items}", ",".join(load.item.replace("{id}", str(id_)) for id_ in ids)
+    )
+
+
+def _converse(
+    ready: select.epoll, connections: dict[int, socket.socket], requests: list[bytes]
+) -> tuple[list[float], int]:
+    """Latencies in seconds in the order of the answers, and how many of those were not 200."""
+    latencies: list[float] = []
+    refused = 0
+    began: dict[int, float] = {}
+    pieces: dict[int, bytes] = {}
+
+    def send(descriptor: int) -> None:
+        if requests:
+            began[descriptor] = time.perf_counter()
+            connections[descriptor].sendall(requests.pop())
+
+    for descriptor in connections:
+        send(descriptor)
+    while began:
+        events = ready.poll(ANSWER_SECONDS_MAX)
+        if not events:
+            raise TimeoutError(f"no answer within {ANSWER_SECONDS_MAX} s")
+        for descriptor, _ in events:
+            piece = connections[descriptor].recv(_READ_BYTES)
+            if not piece:
+                raise ConnectionError("closed by the service")
+            answer = pieces.pop(descriptor, b"") + piece
+            if not _is_whole(answer):
+                pieces[descriptor] = answer
+                continue
+            latencies.append(time.perf_counter() - began.pop(descriptor))
+            refused += not answer.startswith(b"HTTP/1.1 200")
+            send(descriptor)
+    return latencies, refused
+
+
+def _is_whole(answer: bytes) -> bool:
+    head, blank, rest = answer.partition(b"\r\n\r\n")
+    if not blank:
+        return False
+    length = head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]
+    return len(rest) >= int(length)
+
+
 if __name__ == "__main__":
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        result = runner.run(run(msgspec.json.decode(sys.stdin.buffer.readline(), type=Load)))
+    result = run(msgspec.json.decode(sys.stdin.buffer.readline(), type=Load))
     sys.stdout.buffer.write(msgspec.json.encode(result) + b"\n")
