@@ -6,6 +6,7 @@ embedded one.
 
 from __future__ import annotations
 
+import logging
 import os
 import uuid
 from collections.abc import Iterator
@@ -23,6 +24,25 @@ from tests.harness import ADMIN_TOKEN, Org, Service
 
 hypothesis_settings.register_profile("ci", derandomize=True, deadline=None)
 hypothesis_settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+@pytest.fixture
+def statements() -> Iterator[list[str]]:
+    """The text of each SQL statement that this process asks from now on, in order."""
+    texts: list[str] = []
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            texts.append(record.msg)
+
+    logger, listener = logging.getLogger("milepost.statements"), Listener()
+    logger.addHandler(listener)
+    logger.setLevel(logging.DEBUG)
+    logger.propagate = False
+    yield texts
+    logger.removeHandler(listener)
+    logger.setLevel(logging.NOTSET)
+    logger.propagate = True
 
 
 @pytest.fixture(scope="session")

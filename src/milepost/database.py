@@ -11,15 +11,15 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import psycopg
 from psycopg import AsyncConnection, conninfo, sql
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from milepost.settings import Settings
+from milepost.transaction import Connection, Transaction
 
-Tx = AsyncConnection[tuple[Any, ...]]
+Tx = Transaction
 """An open transaction: what store functions take. They neither begin nor end it."""
 
 # The planner decides anew with the real sizes at each execution: a plan made while the tables were
@@ -33,6 +33,7 @@ SESSION = {
 }
 
 
+SNAPSHOT = b"ISOLATION LEVEL REPEATABLE READ READ ONLY"
 PING_SECONDS = 5.0
 _checking: set[asyncio.Task[None]] = set()
 
@@ -54,8 +55,8 @@ class Database:
     """The pools of one process. `url` is the owner's."""
 
     url: str
-    app: AsyncConnectionPool[Tx]
-    operator: AsyncConnectionPool[Tx]
+    app: AsyncConnectionPool[Connection]
+    operator: AsyncConnectionPool[Connection]
 
     async def open(self) -> None:
         """Start both pools without waiting for a first connection."""
@@ -83,7 +84,7 @@ class Database:
             async with asyncio.timeout(PING_SECONDS):
                 await self.app.check()
                 async with self.transaction() as tx:
-                    await tx.execute("SELECT")
+                    await tx.ask("SELECT").rows()
         except TimeoutError:
             raise DatabaseUnavailable("timeout") from None
 
@@ -100,16 +101,27 @@ class Database:
             raise DatabaseUnavailable(type(error).__name__) from error
 
     @asynccontextmanager
-    async def transaction(self, *, operator: bool = False) -> AsyncIterator[Tx]:
-        """A connection inside a transaction: committed at the end, rolled back on any exception.
+    async def transaction(
+        self, *, operator: bool = False, snapshot: bool = False
+    ) -> AsyncIterator[Tx]:
+        """A transaction: committed at the end unless it was before, rolled back on any exception.
 
-        Raises `DatabaseUnavailable` when there is no connection, it breaks, or a lock or statement
-        takes too long; other database errors, `CONFLICTS` among them, pass through.
+        A `snapshot` reads all of it as of one moment, and cannot write. Raises `DatabaseUnavailable` when
+        there is no connection, it breaks, or a lock or statement takes too long; other database errors,
+        `CONFLICTS` among them, pass through.
         """
         pool = self.operator if operator else self.app
         try:
-            async with pool.connection() as connection:
-                yield connection
+            connection = await pool.getconn()
+            try:
+                tx = Transaction(connection, SNAPSHOT if snapshot else b"")
+                try:
+                    yield tx
+                    await tx.commit()
+                finally:
+                    await tx.end()
+            finally:
+                await pool.putconn(connection)
         except (PoolTimeout, psycopg.OperationalError) as error:
             if isinstance(error, CONFLICTS):
                 raise
@@ -128,11 +140,14 @@ async def owner_transaction(url: str) -> AsyncIterator[Tx]:
     Raises `DatabaseUnavailable`.
     """
     try:
-        async with await AsyncConnection.connect(
+        async with await Connection.connect(
             url, application_name="milepost_doctor", connect_timeout=5
         ) as connection:
-            await connection.set_read_only(True)
-            yield connection
+            tx = Transaction(connection, SNAPSHOT)
+            try:
+                yield tx
+            finally:
+                await tx.end()
     except psycopg.Error as error:
         raise DatabaseUnavailable(str(error).strip() or type(error).__name__) from error
 
@@ -150,14 +165,14 @@ def database(url: str, settings: Settings) -> Database:
     )
 
 
-def jobs_pool(url: str, settings: Settings) -> AsyncConnectionPool[Tx]:
+def jobs_pool(url: str, settings: Settings) -> AsyncConnectionPool[Connection]:
     """The connections of the worker's job queue, which lives in a schema of its own; not yet open."""
     return _pool(url, "milepost_operator", 2, settings, search_path="jobs")
 
 
 def _pool(
     url: str, role: str, size_max: int, settings: Settings, **more: str
-) -> AsyncConnectionPool[Tx]:
+) -> AsyncConnectionPool[Connection]:
     session = {
         **SESSION,
         "role": role,
@@ -170,9 +185,8 @@ def _pool(
         options = f"{given['options']} {options}"
     return AsyncConnectionPool(
         conninfo.make_conninfo(url, options=options, application_name=role),
-        connection_class=AsyncConnection,
-        # Prepared at once: a batch's statements are few and always the same.
-        kwargs={"prepare_threshold": 0, "connect_timeout": 5},
+        connection_class=Connection,
+        kwargs={"connect_timeout": 5},
         min_size=1,
         max_size=size_max,
         max_waiting=1_000,

@@ -22,7 +22,7 @@ from milepost.rules.definitions import Definitions
 from milepost.store.definitions import load_definitions
 from milepost.store.idempotency import FirstAnswer, ask_keep_answers
 from milepost.store.orgs import ask_org_moment
-from milepost.store.pipeline import act_for, tell
+from milepost.store.pipeline import act_for
 
 TRIES_MAX = 3
 """How often a transaction is begun, should a deadlock or a serialisation failure end it."""
@@ -87,7 +87,7 @@ class Decided:
 class Action(Protocol[C_contra]):
     """One verb: how a batch of its commands is loaded, decided and saved.
 
-    The runner calls the four steps in this order within one transaction, inside a pipeline.
+    The runner calls the four steps in this order within one transaction.
     """
 
     name: str
@@ -189,7 +189,7 @@ class Runner:
         commands: Sequence[C],
         calls: Sequence[tuple[slice, KeyedCall]],
     ) -> list[Any]:
-        async with self.database.transaction() as tx, tx.pipeline():
+        async with self.database.transaction() as tx:
             await act_for(tx, tenant, writes=True)
             org = await ask_org_moment(tx, tenant)
             known: list[Moment] = []
@@ -223,8 +223,7 @@ class Runner:
 
     async def read(self, tenant: Tenant, query: Callable[[Tx, Tenant, Moment], Awaitable[T]]) -> T:
         """Answer `query` from one snapshot, as of the organisation's `now`; it cannot write."""
-        async with self.database.transaction() as tx, tx.pipeline():
-            await tell(tx, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        async with self.database.transaction(snapshot=True) as tx:
             await act_for(tx, tenant)
             org = await ask_org_moment(tx, tenant)
             moment = await self._moment(tx, tenant, await org.rows())

@@ -27,7 +27,7 @@ async def definitions_of(runner: Runner, tenant: Tenant) -> Definitions:
 async def define(runner: Runner, tenant: Tenant, *promotions: Promotion) -> Definitions:
     """Make promotions, or make them what they are now; what is limited for all is counted."""
     before = await definitions_of(runner, tenant)
-    async with runner.database.transaction() as tx, tx.pipeline():
+    async with runner.database.transaction() as tx:
         await act_for(tx, tenant, writes=True)
         assert await claim_definitions(tx, tenant, before.revision)
         if PROGRAM not in before.programs:

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-import psycopg
 import pytest
 
 from milepost.actions.activities import RECORD
@@ -136,18 +135,11 @@ async def test_two_processes_that_record_for_the_same_customers_lose_nothing(
 
 @pytest.mark.parametrize("size", [1, 10, 300])
 async def test_the_number_of_statements_does_not_depend_on_the_size_of_the_batch(
-    world: World, runner: Runner, tenant: Tenant, size: int, monkeypatch: pytest.MonkeyPatch
+    world: World, runner: Runner, tenant: Tenant, size: int, statements: list[str]
 ) -> None:
     first = 10_000 * size
     await enrol(world, runner, tenant, range(first, first + size))
-    statements: list[str] = []
-    execute = psycopg.AsyncCursor.execute
-
-    async def counted(self: Any, query: Any, *rest: Any, **more: Any) -> Any:
-        statements.append(query)
-        return await execute(self, query, *rest, **more)
-
-    monkeypatch.setattr(psycopg.AsyncCursor, "execute", counted)
+    statements.clear()
     commands = [purchase("p", first + n, "1000") for n in range(size)]
     outcomes = await runner.run(RECORD, tenant, commands)
     assert [len(outcome.effects[0].rewards) for outcome in outcomes] == [1] * size
@@ -179,7 +171,7 @@ async def test_the_loads_walk_indexes_whatever_the_statistics_say(
     ):
         async with runner.database.transaction() as tx:
             await act_for(tx, tenant)
-            rows = await (await tx.execute("EXPLAIN " + statement, parameters)).fetchall()
+            rows = await tx.ask("EXPLAIN " + statement, parameters).rows()
         plan = "\n".join(row[0] for row in rows)
         scans = re.findall(r"(\w[\w ]* Scan)(?: using (\w+))? on (\w+)", plan)
         assert {scan[0] for scan in scans} <= {"Index Scan", "Function Scan"}, plan

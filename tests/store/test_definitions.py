@@ -33,7 +33,7 @@ from milepost.rules.definitions import (
 from milepost.rules.drafts import GroupDraft, PeriodDraft, TargetDraft, ValueDraft
 from milepost.runner import LOST, Moment, Runner
 from milepost.store.definitions import Edit, allot_ids, save_definitions
-from milepost.store.pipeline import act_for
+from milepost.store.pipeline import act_for, tell
 from tests.store.world import World
 
 CREATED = Actor(5, datetime(2026, 6, 1, 12, 30, 15, 123456, tzinfo=UTC))
@@ -118,11 +118,12 @@ def full_group(group_id: int) -> TargetGroup:
 
 async def save(runner: Runner, tenant: Tenant, edit: Edit) -> None:
     """Save an edit without deciding it, and raise the revision as a claim would."""
-    async with runner.database.transaction() as tx, tx.pipeline():
+    async with runner.database.transaction() as tx:
         await act_for(tx, tenant)
-        await tx.execute(
+        await tell(
+            tx,
             "UPDATE orgs SET definitions_revision = definitions_revision + 1 WHERE org_id = %s",
-            (tenant.org_id,),
+            tenant.org_id,
         )
         await save_definitions(tx, tenant, edit)
 
@@ -317,17 +318,10 @@ async def test_a_save_for_another_organisation_than_the_transactions_is_refused(
 
 @pytest.mark.parametrize("cycles", [1, 100])
 async def test_an_edit_takes_the_same_statements_however_large_the_group_is(
-    runner: Runner, tenant: Tenant, cycles: int, monkeypatch: pytest.MonkeyPatch
+    runner: Runner, tenant: Tenant, cycles: int, statements: list[str]
 ) -> None:
     await load(runner, tenant)  # the definitions are cached now
-    statements: list[str] = []
-    execute = psycopg.AsyncCursor.execute
-
-    async def counted(self: object, query: str, *rest: object, **more: object) -> object:
-        statements.append(query)
-        return await execute(self, query, *rest, **more)  # type: ignore[call-overload]
-
-    monkeypatch.setattr(psycopg.AsyncCursor, "execute", counted)
+    statements.clear()
     await define(runner, tenant, f"Of {cycles} cycles", cycles)
     # Tenant, moment, ids; the claim; group, periods, target and values; the alarms; who did it.
     assert len(statements) == 10

@@ -90,7 +90,7 @@ async def test_of_a_pair_the_lifetime_counts_and_what_has_not_ended_are_loaded(
     (revoke,) = calls(REVOKE_EARN, ann, promotion=here.id, earn_ids=[int(str(first))])
     await runner.run(ISSUING, tenant, [revoke])
     found = Standings()
-    async with runner.database.transaction() as tx, tx.pipeline():
+    async with runner.database.transaction() as tx:
         await act_for(tx, tenant)
         await holdings.load_pairs(tx, tenant, found, [(ann, here.id), (bob, here.id)], [])
     holding = found.holdings[ann][here.id]
@@ -111,7 +111,7 @@ async def test_a_dummy_counts_as_no_enrolment_and_is_loaded_as_the_open_one(
     await define(runner, tenant, here)
     await act(runner, tenant, EARN, here, [ann])
     found = Standings()
-    async with runner.database.transaction() as tx, tx.pipeline():
+    async with runner.database.transaction() as tx:
         await act_for(tx, tenant)
         await holdings.load_pairs(tx, tenant, found, [(ann, here.id)], [])
     holding = found.holding(ann, here.id)
@@ -146,7 +146,7 @@ async def test_records_are_loaded_by_the_dates_between_which_they_may_be_collect
     async def loaded(first: float, last: float) -> list[int]:
         found = Standings()
         needed = HoldingsNeeded({ann: (day(first), day(last))}, {here.id})
-        async with runner.database.transaction() as tx, tx.pipeline():
+        async with runner.database.transaction() as tx:
             await act_for(tx, tenant)
             await holdings.read_needed(await holdings.ask_needed(tx, tenant, needed), found)
         return list(found.holding(ann, here.id).earns)
@@ -176,7 +176,7 @@ async def test_redemptions_are_loaded_since_a_date_and_counted_from_the_beginnin
         redeemed={(ann, here.id): day(5), (bob, here.id): day(100)},
         overall={here.id: Lookback(timedelta(days=3), 2, {(day(at), day(at)) for at in (4, 7)})},
     )
-    async with runner.database.transaction() as tx, tx.pipeline():
+    async with runner.database.transaction() as tx:
         await act_for(tx, tenant)
         await holdings.read_needed(await holdings.ask_needed(tx, tenant, needed), found)
     of_ann, of_bob = (found.holdings[each][here.id] for each in (ann, bob))
@@ -187,7 +187,7 @@ async def test_redemptions_are_loaded_since_a_date_and_counted_from_the_beginnin
 
 
 async def test_ids_are_allotted_in_rising_order(runner: Runner, tenant: Tenant) -> None:
-    async with runner.database.transaction() as tx, tx.pipeline():
+    async with runner.database.transaction() as tx:
         await act_for(tx, tenant)
         replies = await holdings.ask_ids(tx, 50)
         for reply in replies:
@@ -240,10 +240,10 @@ async def claim(
     runner: Runner, tenant: Tenant, defined: Definitions, used: dict[int, Usage], hold: float = 0
 ) -> set[int]:
     """Claim in a transaction of its own, which stays open for a while."""
-    async with runner.database.transaction() as tx, tx.pipeline():
+    async with runner.database.transaction() as tx:
         await act_for(tx, tenant)
         room = await holdings.claim_usage(tx, tenant, defined, used)
-        await tx.execute("SELECT pg_sleep(%s)", (hold,))
+        await tx.ask("SELECT pg_sleep(%s)", (hold,)).rows()
     return room
 
 
@@ -531,27 +531,14 @@ async def test_who_is_issued_a_promotion_while_a_limit_is_set_is_counted_too(
 # Statements and plans
 
 
-def counting(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The statements from now on."""
-    statements: list[str] = []
-    execute = psycopg.AsyncCursor.execute
-
-    async def counted(self: Any, query: Any, *rest: Any, **more: Any) -> Any:
-        statements.append(query)
-        return await execute(self, query, *rest, **more)
-
-    monkeypatch.setattr(psycopg.AsyncCursor, "execute", counted)
-    return statements
-
-
 @pytest.mark.parametrize("size", [1, 10, 100])
 async def test_the_statements_of_a_call_do_not_depend_on_its_customers(
-    world: World, runner: Runner, tenant: Tenant, size: int, monkeypatch: pytest.MonkeyPatch
+    world: World, runner: Runner, tenant: Tenant, size: int, statements: list[str]
 ) -> None:
     here = fresh("LOYALTY_EARNING", of_all=10_000, each=UNLIMITED)
     await define(runner, tenant, here)
     customers = people(world, size)
-    statements = counting(monkeypatch)
+    statements.clear()
     await act(runner, tenant, ENROL, here, customers)
     # Tenant, moment; ids twice, who; usage, version, counts, enrolments, records; claim; the save.
     assert len(statements) == 13
@@ -576,13 +563,13 @@ async def test_the_statements_of_a_call_do_not_depend_on_its_customers(
 
 
 async def test_who_is_refused_by_what_all_have_used_up_waits_for_no_claim(
-    world: World, runner: Runner, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+    world: World, runner: Runner, tenant: Tenant, statements: list[str]
 ) -> None:
     here, customers = fresh(of_all=1), people(world, 4)
     await define(runner, tenant, here)
     await act(runner, tenant, EARN, here, customers[:1])
     versions = "SELECT count(*) FROM customer_versions WHERE customer_id = ANY (%(c)s)"
-    statements = counting(monkeypatch)
+    statements.clear()
     outcomes = await act(runner, tenant, EARN, here, customers[1:])
     assert (len(statements), {fate(each) for each in outcomes}) == (11, {"8890"})
     assert world.run(versions, c=customers) == [(1,)]
@@ -604,12 +591,12 @@ async def test_recording_an_activity_asks_of_promotions_only_what_they_depend_on
     tenant: Tenant,
     fields: dict[str, Any] | None,
     more: int,
-    monkeypatch: pytest.MonkeyPatch,
+    statements: list[str],
 ) -> None:
     here = fresh(GENERIC, **(fields or {}))
     await define(runner, tenant, here if fields is not None else fresh(GENERIC))
     customers = people(world, 3)
-    statements = counting(monkeypatch)
+    statements.clear()
     await runner.run(RECORD, tenant, [happens(here, "a", customer) for customer in customers])
     paid = 1 if fields is not None else 0  # the ids of the rewards
     # Tenant, moment; who, where enrolled, which activities; claim; the save.
@@ -678,7 +665,7 @@ async def test_every_statement_walks_indexes_whatever_the_statistics_say(
     statement, parameters = STATEMENTS[name]
     async with runner.database.transaction() as tx:
         await act_for(tx, Tenant(ORG, ORG))
-        rows = await (await tx.execute("EXPLAIN " + statement, parameters)).fetchall()
+        rows = await tx.ask("EXPLAIN " + statement, parameters).rows()
     plan = "\n".join(row[0] for row in rows)
     scans = re.findall(r"([A-Z][\w ]* Scan)(?: Backward)?(?: using \w+)? on (\w+)", plan)
     kinds = {kind for kind, table in scans if table in TABLES}

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import Any
 
-import psycopg
 import pytest
 
 from milepost.actions.enrolment import ENROLMENT, Command
@@ -97,19 +95,12 @@ async def test_batches_over_the_same_customers_in_any_order_never_deadlock(
 
 @pytest.mark.parametrize("size", [1, 10, 200])
 async def test_the_number_of_statements_does_not_depend_on_the_size_of_the_batch(
-    world: World, runner: Runner, tenant: Tenant, size: int, monkeypatch: pytest.MonkeyPatch
+    world: World, runner: Runner, tenant: Tenant, size: int, statements: list[str]
 ) -> None:
     first = 10_000 * size
     world.register(*range(first, first + size))
     await runner.run(ENROLMENT, tenant, [enrol(world, -1)])  # the definitions are cached now
-    statements: list[str] = []
-    execute = psycopg.AsyncCursor.execute
-
-    async def counted(self: Any, query: Any, *rest: Any, **more: Any) -> Any:
-        statements.append(query)
-        return await execute(self, query, *rest, **more)
-
-    monkeypatch.setattr(psycopg.AsyncCursor, "execute", counted)
+    statements.clear()
     commands = [enrol(world, first + n, 1000) for n in range(size)]
     assert await runner.run(ENROLMENT, tenant, commands) == list(range(first, first + size))
     # Tenant, moment, three loads; the claim, ids for the rewards; the save.
@@ -136,7 +127,7 @@ async def test_the_loads_walk_the_primary_keys_whatever_the_statistics_say(
     ):
         async with runner.database.transaction() as tx:
             await act_for(tx, tenant)
-            rows = await (await tx.execute("EXPLAIN " + statement, parameters)).fetchall()
+            rows = await tx.ask("EXPLAIN " + statement, parameters).rows()
         plan = "\n".join(row[0] for row in rows)
         assert "Nested Loop" in plan
         scans = re.findall(r"(\w[\w ]* Scan)(?: using (\w+))? on (\w+)", plan)

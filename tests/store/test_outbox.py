@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-import psycopg
 import pytest
 
 from milepost.actions.activities import RECORD
@@ -41,19 +40,12 @@ async def test_being_heard_costs_a_batch_no_statement_whatever_its_size(
     tenant: Tenant,
     heard: None,
     size: int,
-    monkeypatch: pytest.MonkeyPatch,
+    statements: list[str],
 ) -> None:
     first = 10_000 * size
     world.register(*range(first, first + size))
     await runner.run(ENROLMENT, tenant, [enrol(world, -1)])  # the definitions are cached now
-    statements: list[str] = []
-    execute = psycopg.AsyncCursor.execute
-
-    async def counted(self: Any, query: Any, *rest: Any, **more: Any) -> Any:
-        statements.append(query)
-        return await execute(self, query, *rest, **more)
-
-    monkeypatch.setattr(psycopg.AsyncCursor, "execute", counted)
+    statements.clear()
     commands = [enrol(world, first + n) for n in range(size)]
     assert await runner.run(ENROLMENT, tenant, commands) == list(range(first, first + size))
     # As many as tests/store/test_members.py counts where nobody listens.

@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
-import psycopg
 import pytest
 
 from milepost.actions.enrolment import ENROLMENT
@@ -226,8 +225,8 @@ class Disturbed(Settlement):
 
     async def save(self, tx: Any, *rest: Any) -> None:
         await super().save(tx, *rest)
-        reply = await tx.execute("SELECT pending FROM passes WHERE kind = 'START' ORDER BY due_at")
-        self.pending.append((await reply.fetchall())[0][0])
+        reply = tx.ask("SELECT pending FROM passes WHERE kind = 'START' ORDER BY due_at")
+        self.pending.append((await reply.rows())[0][0])
 
 
 async def test_a_customer_whom_somebody_else_changed_meanwhile_is_taken_again(
@@ -320,24 +319,17 @@ def cyclic(world: World) -> None:
 
 @pytest.mark.parametrize("size", [5, 50])
 async def test_the_number_of_statements_does_not_depend_on_the_size_of_the_batch(
-    own: World, runner: Runner, size: int, monkeypatch: pytest.MonkeyPatch
+    own: World, runner: Runner, size: int, statements: list[str]
 ) -> None:
     await settle_due(
         runner, tenant_of(own), START - timedelta(days=1)
     )  # the definitions are cached now
-    statements: list[str] = []
-    execute = psycopg.AsyncCursor.execute
-
-    async def counted(self: Any, query: Any, *rest: Any, **more: Any) -> Any:
-        statements.append(query)
-        return await execute(self, query, *rest, **more)
-
-    monkeypatch.setattr(psycopg.AsyncCursor, "execute", counted)
+    statements.clear()
     await finish_due(runner, tenant_of(own), START, Settlement(size))
     batches = statements.count(passes.ASK_PASSES)
     assert batches == 50 // size + 1
-    # What is due, asked before and after: snapshot, tenant, moment, dues; then own cycles.
-    asked = 4 + 5
+    # What is due, asked before and after: tenant, moment, dues; then own cycles.
+    asked = 3 + 4
     # Tenant, moment, turn, passes, page; versions, stints, ends, two kinds of expiries, progress; passes and
     # customers claimed; the save, and how far it is now. The last batch finds no customers.
     assert len(statements) == asked + (batches - 1) * 15 + 7
@@ -353,10 +345,8 @@ async def test_the_next_page_is_read_from_the_index_whatever_the_statistics_say(
     )
     async with runner.database.transaction() as tx:
         await act_for(tx, tenant_of(own))
-        shown = await tx.execute(
-            f"EXPLAIN {passes.ASK_PAGE}".encode(), ([own.group_id], own.org_id, 5_000, 100, 100)
-        )
-        plan = "\n".join(row[0] for row in await shown.fetchall())
+        shown = tx.ask("EXPLAIN " + passes.ASK_PAGE, ([own.group_id], own.org_id, 5_000, 100, 100))
+        plan = "\n".join(row[0] for row in await shown.rows())
     assert "enrolments_of_target" in plan
     assert "Seq Scan" not in plan
     assert "Sort Key: e_1.customer_id" not in plan

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 
-import psycopg
 import pytest
 
 from milepost.actions.activities import RECORD
@@ -397,10 +396,8 @@ async def test_the_reads_walk_the_primary_keys_whatever_the_statistics_say(
     ):
         async with runner.database.transaction() as tx:
             await act_for(tx, tenant)
-            cursor: psycopg.AsyncCursor[tuple[str]] = await tx.execute(
-                "EXPLAIN " + statement, parameters
-            )
-            plan = "\n".join(row[0] for row in await cursor.fetchall())
+            rows = await tx.ask("EXPLAIN " + statement, parameters).rows()
+        plan = "\n".join(row[0] for row in rows)
         assert "Nested Loop" in plan
         scans = re.findall(r"(\w[\w ]* Scan)(?: using (\w+))? on (\w+)", plan)
         kinds = {scan[0] for scan in scans}

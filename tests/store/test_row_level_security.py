@@ -7,7 +7,8 @@ import pytest
 
 from milepost.database import Tenant
 from milepost.runner import Runner
-from milepost.store.pipeline import act_for
+from milepost.store.pipeline import act_for, tell
+from milepost.transaction import Transaction
 from tests.store.world import World, make_world
 
 TABLES = """
@@ -144,6 +145,19 @@ def test_no_foreign_key_joins_customers_state_to_anything(world: World) -> None:
     assert rows == []
 
 
+async def assert_refused(runner: Runner, statement: str, tenant: Tenant | None = None) -> None:
+    """The statement is forbidden to the operator, or to a request of a tenant."""
+
+    async def attempt() -> None:
+        async with runner.database.transaction(operator=tenant is None) as tx:
+            if tenant is not None:
+                await act_for(tx, tenant)
+            await tx.ask(statement).rows()
+
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        await attempt()
+
+
 async def test_another_organisations_rows_are_invisible_and_cannot_be_written(
     world: World, other: World, runner: Runner
 ) -> None:
@@ -152,12 +166,10 @@ async def test_another_organisations_rows_are_invisible_and_cannot_be_written(
             continue
         async with runner.database.transaction() as tx:
             await act_for(tx, Tenant(world.org_id, world.org_id))
-            rows = await (
-                await tx.execute(f"SELECT DISTINCT org_id FROM {table}".encode())
-            ).fetchall()
+            rows = await tx.ask(f"SELECT DISTINCT org_id FROM {table}").rows()
             assert rows == [(world.org_id,)], table
-            with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                await tx.execute(f"INSERT INTO {table} (org_id) VALUES ({other.org_id})".encode())
+        written = f"INSERT INTO {table} (org_id) VALUES ({other.org_id})"
+        await assert_refused(runner, written, Tenant(world.org_id, world.org_id))
 
 
 async def test_without_a_tenant_nothing_is_visible(
@@ -167,7 +179,7 @@ async def test_without_a_tenant_nothing_is_visible(
         if table in OPERATORS_ONLY:
             continue
         async with runner.database.transaction() as tx:
-            rows = await (await tx.execute(f"SELECT FROM {table}".encode())).fetchall()
+            rows = await tx.ask(f"SELECT FROM {table}").rows()
             assert rows == [], table
 
 
@@ -175,39 +187,34 @@ async def test_a_finished_transaction_leaves_no_tenant_behind(
     world: World, other: World, runner: Runner, tenant: Tenant
 ) -> None:
     async with runner.database.app.connection() as connection:
-        async with connection.transaction():
-            await act_for(connection, tenant)
-        async with connection.transaction():
-            cursor = await connection.execute("SELECT count(*) FROM enrolments")
-            assert await cursor.fetchone() == (0,)
+        first = Transaction(connection)
+        await act_for(first, tenant)
+        await first.commit()
+        then = Transaction(connection)
+        assert await then.ask("SELECT count(*) FROM enrolments").rows() == [(0,)]
+        await then.end()
 
 
 async def test_credentials_and_what_belongs_to_them_are_out_of_reach_of_requests(
     world: World, other: World, runner: Runner, tenant: Tenant
 ) -> None:
     for table in sorted(OPERATORS_ONLY):
-        async with runner.database.transaction() as tx:
-            await act_for(tx, tenant)
-            with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                await tx.execute(f"SELECT FROM {table}".encode())
+        await assert_refused(runner, f"SELECT FROM {table}", tenant)
 
 
 async def test_the_journal_and_the_ledger_only_grow(
     world: World, other: World, runner: Runner, tenant: Tenant
 ) -> None:
     for statement in (
-        b"UPDATE journal SET what = 'x'",
-        b"DELETE FROM journal",
-        b"UPDATE rewards SET value = 0",
-        b"DELETE FROM rewards",
-        b"UPDATE audit_entries SET action = 'x'",
-        b"DELETE FROM audit_entries",
-        b"DELETE FROM erasures",
+        "UPDATE journal SET what = 'x'",
+        "DELETE FROM journal",
+        "UPDATE rewards SET value = 0",
+        "DELETE FROM rewards",
+        "UPDATE audit_entries SET action = 'x'",
+        "DELETE FROM audit_entries",
+        "DELETE FROM erasures",
     ):
-        async with runner.database.transaction() as tx:
-            await act_for(tx, tenant)
-            with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                await tx.execute(statement)
+        await assert_refused(runner, statement, tenant)
 
 
 async def test_the_audit_trail_only_grows_for_the_operator_too(
@@ -215,33 +222,28 @@ async def test_the_audit_trail_only_grows_for_the_operator_too(
 ) -> None:
     """And of the books an erasure may change what can be personal, and nothing else."""
     for statement in (
-        b"UPDATE audit_entries SET action = 'x'",
-        b"DELETE FROM audit_entries",
-        b"DELETE FROM journal",
-        b"UPDATE journal SET what = 'x'",
-        b"UPDATE activities SET net_amount = 0",
-        b"UPDATE rewards SET value = 0",
-        b"UPDATE progress SET value = 0",
+        "UPDATE audit_entries SET action = 'x'",
+        "DELETE FROM audit_entries",
+        "DELETE FROM journal",
+        "UPDATE journal SET what = 'x'",
+        "UPDATE activities SET net_amount = 0",
+        "UPDATE rewards SET value = 0",
+        "UPDATE progress SET value = 0",
     ):
-        async with runner.database.transaction(operator=True) as tx:
-            with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                await tx.execute(statement)
+        await assert_refused(runner, statement)
 
 
 async def test_the_salt_of_an_erasure_is_out_of_reach_of_requests(
     world: World, other: World, runner: Runner, tenant: Tenant
 ) -> None:
-    async with runner.database.transaction() as tx:
-        await act_for(tx, tenant)
-        with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            await tx.execute("SELECT salt FROM erasures")
+    await assert_refused(runner, "SELECT salt FROM erasures", tenant)
 
 
 async def test_the_role_survives_a_reset(runner: Runner, world: World) -> None:
     """It is the connection's own, so no statement gets the owner back."""
     async with runner.database.transaction() as tx:
-        await tx.execute("RESET ROLE")
-        assert await (await tx.execute("SELECT current_user")).fetchone() == ("milepost_app",)
+        await tell(tx, "RESET ROLE")
+        assert await tx.ask("SELECT current_user::text").rows() == [("milepost_app",)]
 
 
 async def test_an_organisation_reads_the_names_of_its_own_credentials_and_nothing_else_of_them(
@@ -249,12 +251,8 @@ async def test_an_organisation_reads_the_names_of_its_own_credentials_and_nothin
 ) -> None:
     async with runner.database.transaction() as tx:
         await act_for(tx, tenant)
-        cursor = await tx.execute("SELECT * FROM callers")
-        assert [column.name for column in cursor.description or ()] == [
-            "org_id",
-            "credential_id",
-            "name",
-        ]
-        assert {row[0] for row in await cursor.fetchall()} == {world.org_id}
+        rows = await tx.ask("SELECT to_jsonb(c) FROM callers c").rows()
+        assert {tuple(sorted(row)) for (row,) in rows} == {("credential_id", "name", "org_id")}
+        assert {row["org_id"] for (row,) in rows} == {world.org_id}
     async with runner.database.transaction() as tx:
-        assert await (await tx.execute("SELECT FROM callers")).fetchall() == []
+        assert await tx.ask("SELECT FROM callers").rows() == []

@@ -280,8 +280,8 @@ async def test_the_loads_walk_the_primary_keys_whatever_the_statistics_say(
     ):
         async with runner.database.transaction() as tx:
             await act_for(tx, tenant)
-            cursor = await tx.execute("EXPLAIN " + statement, parameters)
-            plan = "\n".join(row[0] for row in await cursor.fetchall())
+            rows = await tx.ask("EXPLAIN " + statement, parameters).rows()
+        plan = "\n".join(row[0] for row in rows)
         assert "Nested Loop" in plan
         scans = {kind for kind, _ in re.findall(r"(\w[\w ]* Scan)(?: using \w+)? on (\w+)", plan)}
         assert scans <= {"Index Scan", "Index Only Scan", "Function Scan", "Subquery Scan"}, plan

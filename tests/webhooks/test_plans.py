@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TypeVar
 
-import psycopg
 import pytest
 
 from milepost.database import Tenant, Tx, database
@@ -17,10 +16,12 @@ from milepost.runner import Runner
 from milepost.settings import Settings
 from milepost.store import deliveries as store
 from milepost.store.deliveries import Expected
-from milepost.store.occurrences import load_told
-from milepost.store.pipeline import act_for
+from milepost.store.occurrences import Told, load_told
+from milepost.store.pipeline import Reply, act_for
 from milepost.store.webhooks import Endpoint
 from tests.store.world import World, make_world
+
+T = TypeVar("T")
 
 NOW = datetime(2026, 6, 15, tzinfo=UTC)
 ENDPOINT = Endpoint(Tenant(1, 1), Webhook("a", "a", "http://a/"), ("",), Health(), NOW)
@@ -56,22 +57,33 @@ async def runner(world: World) -> AsyncIterator[Runner]:
     await made.database.close()
 
 
-@pytest.fixture
-def plans(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The plan of every statement that is run from here on."""
-    found: list[str] = []
-    execute = psycopg.AsyncCursor.execute
+class Explaining:
+    """A transaction that asks for the plan of every statement before it asks the statement."""
 
-    async def explained(self: Any, query: Any, *rest: Any, **more: Any) -> Any:
-        if re.match(r"\s*(SELECT|WITH|INSERT|UPDATE|DELETE)", query) and "set_config" not in query:
-            cursor = await execute(
-                psycopg.AsyncCursor(self.connection), "EXPLAIN " + query, *rest, **more
-            )
-            found.append("\n".join(row[0] for row in await cursor.fetchall()))
-        return await execute(self, query, *rest, **more)
+    def __init__(self, tx: Tx) -> None:
+        self._tx = tx
+        self._plans: list[Reply] = []
 
-    monkeypatch.setattr(psycopg.AsyncCursor, "execute", explained)
-    return found
+    def ask(self, sql: str, parameters: Sequence[object] = ()) -> Reply:
+        self._plans.append(self._tx.ask("EXPLAIN " + sql, parameters))
+        return self._tx.ask(sql, parameters)
+
+    async def plans(self) -> list[str]:
+        found = ["\n".join(row[0] for row in await reply.rows()) for reply in self._plans]
+        assert found
+        return found
+
+
+async def explained(
+    runner: Runner, work: Callable[[Tx], Awaitable[T]], tenant: Tenant | None = None
+) -> tuple[T, list[str]]:
+    """What `work` returns, and the plans of its statements; as the operator, or for a tenant."""
+    async with runner.database.transaction(operator=tenant is None) as tx:
+        if tenant is not None:
+            await act_for(tx, tenant)
+        explaining = Explaining(tx)
+        found = await work(explaining)  # type: ignore[arg-type]
+        return found, await explaining.plans()
 
 
 def assert_indexed(plan: str, *tables: str) -> None:
@@ -80,22 +92,18 @@ def assert_indexed(plan: str, *tables: str) -> None:
         assert f" on {table}" in plan, plan
 
 
-async def test_what_is_due_is_found_by_index(
-    world: World, runner: Runner, plans: list[str]
-) -> None:
+async def test_what_is_due_is_found_by_index(world: World, runner: Runner) -> None:
     async def load(tx: Tx) -> list[Delivery]:
         return await store.load_due(tx, ENDPOINT, [(1, 1), (2, 1)], 500, 20)
 
-    assert len(await runner.operate(load)) == 500  # of half as many customers
-    (plan,) = plans
+    due, (plan,) = await explained(runner, load)
+    assert len(due) == 500  # of half as many customers
     assert_indexed(plan, "deliveries")
     assert "deliveries_due" in plan, plan
     assert "Sort Key: w." not in plan, plan
 
 
-async def test_what_came_of_tries_is_saved_by_index(
-    world: World, runner: Runner, plans: list[str]
-) -> None:
+async def test_what_came_of_tries_is_saved_by_index(world: World, runner: Runner) -> None:
     tried = [
         after_try(Delivery(c, 1, 1, 0, 0, "", "e", 0, NOW), Answer(500), NOW, NOW, 7, 0.5)
         for c in range(101, 601)
@@ -107,7 +115,7 @@ async def test_what_came_of_tries_is_saved_by_index(
             tx, ENDPOINT, [((c, 1), NOW + timedelta(hours=1)) for c in range(101, 601)]
         )
 
-    await runner.operate(save)
+    _, plans = await explained(runner, save)
     for plan in plans:
         assert_indexed(plan, "deliveries")
         assert "Hash" not in plan, plan
@@ -118,9 +126,7 @@ async def test_what_came_of_tries_is_saved_by_index(
     assert counted == [(1_000,)]
 
 
-async def test_outboxes_are_expanded_by_index(
-    world: World, runner: Runner, plans: list[str]
-) -> None:
+async def test_outboxes_are_expanded_by_index(world: World, runner: Runner) -> None:
     customers = range(201, 701)
     taken = [(c, 9, "") for c in customers]
     expected = [
@@ -131,22 +137,21 @@ async def test_outboxes_are_expanded_by_index(
     async def expand(tx: Tx) -> None:
         await store.expand(tx, Tenant(1, 1), taken, expected, NOW)
 
-    await runner.operate(expand)
-    (plan,) = plans
+    _, (plan,) = await explained(runner, expand)
     assert_indexed(plan, "deliveries")
 
 
-async def test_what_is_told_is_read_by_index(
-    world: World, runner: Runner, plans: list[str]
-) -> None:
+async def test_what_is_told_is_read_by_index(world: World, runner: Runner) -> None:
     world.run(
         "INSERT INTO journal SELECT 1, c, 1, 0, now(), 'ENROLLED', 'ENROLLED' "
         "FROM generate_series(1, 20000) c "
         "ON CONFLICT DO NOTHING"
     )
-    async with runner.database.transaction() as tx:
-        await act_for(tx, Tenant(1, 1))
-        told = await load_told(tx, Tenant(1, 1), [(c, 1) for c in range(1, 501)])
+
+    async def load(tx: Tx) -> Told:
+        return await load_told(tx, Tenant(1, 1), [(c, 1) for c in range(1, 501)])
+
+    told, plans = await explained(runner, load, Tenant(1, 1))
     assert len(told.occurrences) == 500
     for plan in plans:
         assert not re.search(r"Seq Scan on journal\b", plan), plan

@@ -133,15 +133,19 @@ async def test_a_request_sets_alarms_for_its_own_organisation_and_sees_no_job(
     async with runner.database.transaction() as tx:
         await set_alarms(tx, january(9))  # for nobody
     for statement in (
-        b"SELECT FROM jobs.procrastinate_jobs",
-        b"DELETE FROM jobs.procrastinate_jobs",
-        b"SELECT jobs.procrastinate_fetch_job_v2(NULL, 1)",
-        b"SELECT jobs.procrastinate_cancel_job_v1(1, true, true)",
+        "SELECT FROM jobs.procrastinate_jobs",
+        "DELETE FROM jobs.procrastinate_jobs",
+        "SELECT jobs.procrastinate_fetch_job_v2(NULL, 1)",
+        "SELECT jobs.procrastinate_cancel_job_v1(1, true, true)",
     ):
-        async with runner.database.transaction() as tx:
-            await act_for(tx, tenant)
-            with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                await tx.execute(statement)
+
+        async def attempt(sql: str) -> None:
+            async with runner.database.transaction() as tx:
+                await act_for(tx, tenant)
+                await tx.ask(sql).rows()
+
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            await attempt(statement)
 
 
 async def test_an_alarm_that_rings_is_a_job_of_the_workers_task(

@@ -74,7 +74,7 @@ ON CONFLICT (org_id, customer_id) DO NOTHING
 RETURNING customer_id
 """
 
-# Not ROLLBACK TO SAVEPOINT: in a pipeline it makes psycopg forget its prepared statements too late.
+# Not ROLLBACK TO SAVEPOINT: the savepoint would cost every batch a statement.
 DELETE_IDENTIFIERS = """
 DELETE FROM customer_identifiers i USING unnest(%b::text[], %b::text[]) AS k (kind, value)
 WHERE i.org_id = %b AND i.kind = k.kind AND i.value = k.value

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 
 import psycopg
 
-from milepost.database import DatabaseUnavailable, Tx
+from milepost.database import DatabaseUnavailable
+
+Session = psycopg.AsyncConnection[tuple[object, ...]]
 
 ASK_LOCK = "SELECT pg_try_advisory_lock(hashtextextended(%s, 7))"
 GIVE_BACK = "SELECT pg_advisory_unlock(hashtextextended(%s, 7))"
@@ -19,7 +21,7 @@ GIVE_BACK = "SELECT pg_advisory_unlock(hashtextextended(%s, 7))"
 class Lock:
     """A lock that is held as long as its connection lasts."""
 
-    _connection: Tx
+    _connection: Session
 
     async def check(self) -> None:
         """Raise `DatabaseUnavailable` if it is lost."""
@@ -33,7 +35,7 @@ class Locks:
     url: str
     _taken: set[str] = field(default_factory=set)
     """By tasks of this process, which for the database are all one."""
-    _connection: Tx | None = None
+    _connection: Session | None = None
     _connecting: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @asynccontextmanager
@@ -64,7 +66,7 @@ class Locks:
         if self._connection is not None:
             await self._connection.close()
 
-    async def _connect(self) -> Tx:
+    async def _connect(self) -> Session:
         async with self._connecting:
             if self._connection is None or self._connection.closed:
                 try:
@@ -79,7 +81,7 @@ class Locks:
             return self._connection
 
 
-async def _ask(connection: Tx, statement: str, name: str) -> bool:
+async def _ask(connection: Session, statement: str, name: str) -> bool:
     try:
         cursor = await connection.execute(statement.encode(), (name,))
         row = await cursor.fetchone()
