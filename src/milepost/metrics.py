@@ -34,7 +34,12 @@ class Metrics:
     def __init__(self) -> None:
         # Where figures are kept is decided as the library is loaded, so not before `shared_folder`.
         import prometheus_client as prometheus  # noqa: PLC0415
+        from prometheus_client import values  # noqa: PLC0415
 
+        if FOLDER in os.environ:
+            # This process forks no others that count, and to ask for its id is a call of the system's.
+            pid = os.getpid()
+            values.ValueClass = values.MultiProcessValue(lambda: pid)  # type: ignore[no-untyped-call]
         self.registry = prometheus.CollectorRegistry()
         here: dict[str, Any] = {"registry": self.registry}
         summed: dict[str, Any] = {**here, "multiprocess_mode": "livesum"}

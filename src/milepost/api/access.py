@@ -10,7 +10,8 @@ from litestar import Response, get, post, put
 from milepost.actions import access
 from milepost.api import wire
 from milepost.api.credentials import AccessBody, check_access
-from milepost.api.routes import ApiRequest, PathId, declare_operator, runner_of
+from milepost.api.requests import ApiRequest
+from milepost.api.routes import PathId, declare_operator, runner_of
 from milepost.errors import INVALID_INPUT, Refusal, Refused
 from milepost.rules.access import all_named
 from milepost.store.access import AccessGroup, Store, StoreFields

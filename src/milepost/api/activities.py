@@ -19,12 +19,8 @@ from milepost.api.activity_bodies import (
 )
 from milepost.api.activity_results import Outcome, ResultView, record, results, submit, undone
 from milepost.api.activity_stream import LINE_BYTES_MAX, Line, Streamed
-from milepost.api.routes import (
-    ApiRequest,
-    acting_tenant,
-    coalescer_of,
-    declare,
-)
+from milepost.api.requests import ApiRequest
+from milepost.api.routes import acting_tenant, coalescer_of, declare
 from milepost.coalescer import Coalescer
 from milepost.database import Tenant
 from milepost.errors import (

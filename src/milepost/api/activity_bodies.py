@@ -13,9 +13,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from milepost.api import wire
-from milepost.api.routes import (
-    ApiRequest,
-)
+from milepost.api.requests import ApiRequest
 from milepost.errors import (
     BAD_REQUEST,
     INVALID_INPUT,

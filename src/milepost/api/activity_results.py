@@ -12,10 +12,8 @@ from milepost.actions.activities import RECORD
 from milepost.api import wire
 from milepost.api.activity_bodies import Unreadable
 from milepost.api.origins import origin
-from milepost.api.routes import (
-    ApiRequest,
-    write_all,
-)
+from milepost.api.requests import ApiRequest
+from milepost.api.routes import write_all
 from milepost.api.target_group_views import Number, View
 from milepost.coalescer import Coalescer
 from milepost.database import Tenant

@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
-from litestar import Litestar, Response
+from litestar import Litestar, Request, Response
 from litestar.exceptions import HTTPException, InternalServerException
 from litestar.types import ASGIApp
 
@@ -56,7 +57,7 @@ from milepost.api.edge import edge
 from milepost.api.idempotency import IdempotencyKeys
 from milepost.api.observation import observed
 from milepost.api.rate_limits import RateLimits, read_limits, routes_of
-from milepost.api.routes import ApiRequest
+from milepost.api.requests import ApiRequest
 from milepost.coalescer import Coalescer
 from milepost.database import DatabaseUnavailable, database
 from milepost.errors import (
@@ -170,9 +171,11 @@ def create_litestar(settings: Settings) -> Litestar:
 
     app = Litestar(
         route_handlers=list(ROUTES),
+        request_class=ApiRequest,
         before_request=admit,
         lifespan=[lifespan],
         exception_handlers={Exception: render_exception},
+        # Where Litestar reads a body itself; `ApiRequest.body` has the same bound.
         request_max_body_size=settings.body_bytes_max,
         openapi_config=None,
         logging_config=None,
@@ -196,7 +199,7 @@ def check_rate_limits(settings: Settings) -> None:
         create_litestar(settings)
 
 
-async def admit(request: ApiRequest) -> wire.Answer | None:
+async def admit(request: Request[Any, Any, Any]) -> wire.Answer | None:
     """Before every request: may this caller do this, and has it an answer already?"""
     await authorize(request)
     caller = request.scope.get("caller")
@@ -206,7 +209,7 @@ async def admit(request: ApiRequest) -> wire.Answer | None:
     return await services.keys.begin(request, caller)  # type: ignore[arg-type]
 
 
-def render_exception(request: ApiRequest, error: Exception) -> Response[bytes]:
+def render_exception(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Any exception as the envelope of the path's family; a defect is logged and says nothing."""
     path = request.scope["path"]
     if isinstance(error, Refused):

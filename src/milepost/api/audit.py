@@ -9,14 +9,8 @@ from typing import Any
 from litestar import Response, get
 
 from milepost.api import queries, wire
-from milepost.api.routes import (
-    ApiRequest,
-    PathId,
-    declare,
-    declare_operator,
-    reading_tenant,
-    runner_of,
-)
+from milepost.api.requests import ApiRequest
+from milepost.api.routes import PathId, declare, declare_operator, reading_tenant, runner_of
 from milepost.api.target_group_views import View
 from milepost.database import Tenant, Tx
 from milepost.errors import INVALID_INPUT, Refusal, Refused

@@ -13,15 +13,8 @@ from milepost.api import wire
 from milepost.api.activity_bodies import exact
 from milepost.api.activity_results import Outcome, record
 from milepost.api.customers import V2Warning
-from milepost.api.routes import (
-    ApiRequest,
-    acting_tenant,
-    caller_of,
-    declare,
-    reading_tenant,
-    runner_of,
-    write,
-)
+from milepost.api.requests import ApiRequest
+from milepost.api.routes import acting_tenant, caller_of, declare, reading_tenant, runner_of, write
 from milepost.errors import BAD_REQUEST, CUSTOMER_NOT_FOUND, INVALID_INPUT, Refusal
 from milepost.logs import request_id
 from milepost.rules.activities import Activity

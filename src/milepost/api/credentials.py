@@ -13,7 +13,8 @@ from milepost.actions.credentials import CredentialDraft
 from milepost.actions.tokens import TTL_SECONDS_MAX, TTL_SECONDS_MIN
 from milepost.api import queries, wire
 from milepost.api.operator import OAuthSecret, TillSecret
-from milepost.api.routes import ApiRequest, PathId, declare_operator, runner_of
+from milepost.api.requests import ApiRequest
+from milepost.api.routes import PathId, declare_operator, runner_of
 from milepost.errors import INVALID_INPUT, Refusal, Refused
 from milepost.rules.access import (
     RESOURCES,

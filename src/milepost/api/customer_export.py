@@ -21,7 +21,8 @@ from litestar.types.asgi_types import HTTPResponseBodyEvent, HTTPResponseStartEv
 from milepost.actions.exports import note_export
 from milepost.api import export_lines as lines
 from milepost.api import wire
-from milepost.api.routes import ApiRequest, PathId, caller_of, declare, reading_tenant, runner_of
+from milepost.api.requests import ApiRequest
+from milepost.api.routes import PathId, caller_of, declare, reading_tenant, runner_of
 from milepost.database import DatabaseUnavailable, Tenant, Tx
 from milepost.errors import INVALID_INPUT, INVALID_USER, Refused
 from milepost.rules.definitions import Definitions

@@ -22,14 +22,8 @@ from milepost.api.customer_promotion_views import (
 )
 from milepost.api.customers import V2Warning
 from milepost.api.promotion_views import PageView, page_view
-from milepost.api.routes import (
-    ApiRequest,
-    PathId,
-    declare,
-    read_each,
-    reading_tenant,
-    runner_of,
-)
+from milepost.api.requests import ApiRequest
+from milepost.api.routes import PathId, declare, read_each, reading_tenant, runner_of
 from milepost.database import Tenant, Tx
 from milepost.errors import (
     CUSTOMER_NOT_FOUND,

@@ -7,13 +7,8 @@ from decimal import Decimal
 from litestar import Response, get
 
 from milepost.api import queries, wire
-from milepost.api.routes import (
-    ApiRequest,
-    PathId,
-    declare,
-    reading_tenant,
-    runner_of,
-)
+from milepost.api.requests import ApiRequest
+from milepost.api.routes import PathId, declare, reading_tenant, runner_of
 from milepost.api.target_group_views import Number, View
 from milepost.database import Tenant, Tx
 from milepost.errors import INVALID_INPUT, INVALID_USER, Refused

@@ -9,14 +9,8 @@ from litestar import Response, get, post
 
 from milepost.actions.customers import REGISTRATION, look_up
 from milepost.api import wire
-from milepost.api.routes import (
-    ApiRequest,
-    acting_tenant,
-    declare,
-    reading_tenant,
-    runner_of,
-    write,
-)
+from milepost.api.requests import ApiRequest
+from milepost.api.routes import acting_tenant, declare, reading_tenant, runner_of, write
 from milepost.errors import (
     CUSTOMER_EXISTS,
     CUSTOMER_NOT_FOUND,

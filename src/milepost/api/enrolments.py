@@ -10,14 +10,8 @@ from litestar import Response, post
 from milepost.actions.enrolment import ENROLMENT
 from milepost.api import wire
 from milepost.api.origins import origin
-from milepost.api.routes import (
-    ApiRequest,
-    PathId,
-    acting_tenant,
-    declare,
-    under_all_prefixes,
-    write,
-)
+from milepost.api.requests import ApiRequest
+from milepost.api.routes import PathId, acting_tenant, declare, under_all_prefixes, write
 from milepost.database import Tenant
 from milepost.errors import (
     ALREADY_ENROLLED,

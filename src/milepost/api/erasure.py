@@ -8,7 +8,8 @@ from litestar import Response, post
 
 from milepost.actions.erasure import erase
 from milepost.api import wire
-from milepost.api.routes import ApiRequest, PathId, acting_tenant, caller_of, declare, runner_of
+from milepost.api.requests import ApiRequest
+from milepost.api.routes import PathId, acting_tenant, caller_of, declare, runner_of
 from milepost.api.target_group_views import View
 from milepost.errors import INVALID_INPUT, INVALID_USER, Refusal
 from milepost.rules.calendar import written_instant

@@ -27,14 +27,8 @@ from milepost.api.gateway_promotion_views import (
 )
 from milepost.api.promotion_definitions import DEFINE_ERRORS, edit
 from milepost.api.promotion_views import page_view
-from milepost.api.routes import (
-    ApiRequest,
-    PathId,
-    caller_of,
-    declare,
-    reading_tenant,
-    runner_of,
-)
+from milepost.api.requests import ApiRequest
+from milepost.api.routes import PathId, caller_of, declare, reading_tenant, runner_of
 from milepost.errors import (
     ACTION_INVALID,
     END_DATE_MISSING,

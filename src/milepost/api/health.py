@@ -6,11 +6,8 @@ import msgspec
 from litestar import Response, get
 
 from milepost.api import wire
-from milepost.api.routes import (
-    ApiRequest,
-    declare_public,
-    runner_of,
-)
+from milepost.api.requests import ApiRequest
+from milepost.api.routes import declare_public, runner_of
 from milepost.database import DatabaseUnavailable
 from milepost.errors import UNAVAILABLE, Refused
 

@@ -12,14 +12,8 @@ from milepost.actions.issuing import ISSUING
 from milepost.api import queries, wire
 from milepost.api.customer_promotion_views import PromotionTimeline, written_timelines
 from milepost.api.origins import origin
-from milepost.api.routes import (
-    ApiRequest,
-    PathId,
-    caller_of,
-    declare,
-    runner_of,
-    write,
-)
+from milepost.api.requests import ApiRequest
+from milepost.api.routes import PathId, caller_of, declare, runner_of, write
 from milepost.database import Tenant, Tx
 from milepost.errors import (
     ACTION_UNSUPPORTED,

@@ -10,7 +10,8 @@ from datetime import datetime
 from litestar import Response, get
 
 from milepost import clock
-from milepost.api.routes import ApiRequest, coalescer_of, declare_operator, runner_of
+from milepost.api.requests import ApiRequest
+from milepost.api.routes import coalescer_of, declare_operator, runner_of
 from milepost.coalescer import Coalescer
 from milepost.database import DatabaseUnavailable, Tx
 from milepost.logs import log

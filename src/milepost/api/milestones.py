@@ -10,11 +10,8 @@ import msgspec
 from litestar import MediaType, Response, get
 
 from milepost.api import queries, wire
-from milepost.api.routes import (
-    ApiRequest,
-    declare,
-    under_all_prefixes,
-)
+from milepost.api.requests import ApiRequest
+from milepost.api.routes import declare, under_all_prefixes
 from milepost.api.target_group_views import GroupView, group_view
 from milepost.errors import (
     CONNECTED_ORGS_NOT_SET,

@@ -11,13 +11,8 @@ from litestar import Response, get
 
 from milepost.api import wire
 from milepost.api.customer_records import LIMIT_MAX, page_of, page_query
-from milepost.api.routes import (
-    ApiRequest,
-    PathId,
-    declare,
-    reading_tenant,
-    runner_of,
-)
+from milepost.api.requests import ApiRequest
+from milepost.api.routes import PathId, declare, reading_tenant, runner_of
 from milepost.api.target_group_views import View
 from milepost.database import Tenant, Tx
 from milepost.errors import INVALID_INPUT, INVALID_USER, Refused

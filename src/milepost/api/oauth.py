@@ -15,7 +15,8 @@ from litestar import Response, post
 from milepost.actions.tokens import Token, revoke
 from milepost.api import wire
 from milepost.api.authentication import Authenticator, decode_basic
-from milepost.api.routes import ApiRequest, declare_public, runner_of
+from milepost.api.requests import ApiRequest
+from milepost.api.routes import declare_public, runner_of
 from milepost.errors import PAYLOAD_TOO_LARGE, UNAUTHENTICATED, Refusal, Refused
 from milepost.store.credentials import Credential
 

@@ -21,7 +21,8 @@ from litestar.routes import HTTPRoute
 from milepost import __version__
 from milepost.api import wire
 from milepost.api.authentication import OPERATOR
-from milepost.api.routes import PREFIXES, ApiRequest, declare_public
+from milepost.api.requests import ApiRequest
+from milepost.api.routes import PREFIXES, declare_public
 from milepost.errors import (
     BAD_REQUEST,
     CONNECTED_ORGS_NOT_SET,

@@ -10,7 +10,8 @@ from litestar import Response, get, post, put
 from milepost.actions import orgs
 from milepost.actions.orgs import CreatedOrg, OrgDraft
 from milepost.api import wire
-from milepost.api.routes import ApiRequest, PathId, declare_operator, runner_of
+from milepost.api.requests import ApiRequest
+from milepost.api.routes import PathId, declare_operator, runner_of
 from milepost.errors import INVALID_INPUT, Refusal
 from milepost.store.orgs import Org
 

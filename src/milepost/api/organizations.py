@@ -11,7 +11,8 @@ from litestar import Response, get
 
 from milepost import clock
 from milepost.api import wire
-from milepost.api.routes import ApiRequest, caller_of, declare, runner_of
+from milepost.api.requests import ApiRequest
+from milepost.api.routes import caller_of, declare, runner_of
 from milepost.store.orgs import Org, load_family
 
 NO_PARENT = -1

@@ -16,13 +16,8 @@ from milepost.actions.issuing import ISSUING
 from milepost.api import wire
 from milepost.api.customers import V2Warning
 from milepost.api.origins import origin
-from milepost.api.routes import (
-    ApiRequest,
-    acting_tenant,
-    declare,
-    write,
-    write_all,
-)
+from milepost.api.requests import ApiRequest
+from milepost.api.routes import acting_tenant, declare, write, write_all
 from milepost.errors import (
     ACTION_UNSUPPORTED,
     BATCH_TOO_LARGE,

@@ -18,14 +18,8 @@ from milepost.actions.promotions import (
 from milepost.api import queries, wire
 from milepost.api.promotion_bodies import PromotionBody, promotion_draft
 from milepost.api.promotion_views import PromotionView, promotion_view
-from milepost.api.routes import (
-    ApiRequest,
-    PathId,
-    acting_tenant,
-    caller_of,
-    declare,
-    write,
-)
+from milepost.api.requests import ApiRequest
+from milepost.api.routes import PathId, acting_tenant, caller_of, declare, write
 from milepost.errors import (
     INVALID_INPUT,
     INVALID_PROGRAM_ID,

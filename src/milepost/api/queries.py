@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from milepost.api import wire
-from milepost.api.routes import (
-    ApiRequest,
-    read_each,
-    reading_tenant,
-    runner_of,
-)
+from milepost.api.requests import ApiRequest
+from milepost.api.routes import read_each, reading_tenant, runner_of
 from milepost.database import Tenant, Tx
 from milepost.errors import INVALID_INPUT, Refused
 from milepost.runner import Moment

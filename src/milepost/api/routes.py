@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
-from litestar import Request, Response
+from litestar import Response
 from litestar.params import FromPath
 
 from milepost.api.authentication import OPERATOR, Caller
 from milepost.api.idempotency import SCOPE_HEADERS, Render, keyed_of
+from milepost.api.requests import ApiRequest
 from milepost.coalescer import Coalescer
 from milepost.database import Tenant, Tx
 from milepost.errors import UNAVAILABLE, Error, Refusal, Refused
@@ -38,8 +39,6 @@ PREFIXES = ("", "/v3", "/v3.1", "/api_gateway/intouch-api-v3/v3.1")
 
 PathId = FromPath[str]
 """An id in a path: text here, so that a bad one is 300004 and not an unknown path."""
-
-ApiRequest = Request[Any, Any, Any]
 
 
 def under_all_prefixes(path: str) -> list[str]:

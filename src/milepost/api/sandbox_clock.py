@@ -9,12 +9,8 @@ from litestar import Response, get, put
 
 from milepost.actions.sandbox_clock import read_clock, set_clock
 from milepost.api import wire
-from milepost.api.routes import (
-    ApiRequest,
-    caller_of,
-    declare,
-    runner_of,
-)
+from milepost.api.requests import ApiRequest
+from milepost.api.routes import caller_of, declare, runner_of
 from milepost.errors import INVALID_INPUT, Refusal
 from milepost.rules.calendar import parse_instant
 

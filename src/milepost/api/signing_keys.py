@@ -9,7 +9,8 @@ from litestar import Response, get, post
 
 from milepost.actions.tokens import Keyring
 from milepost.api import wire
-from milepost.api.routes import ApiRequest, PathId, declare_operator
+from milepost.api.requests import ApiRequest
+from milepost.api.routes import PathId, declare_operator
 from milepost.errors import INVALID_INPUT, Refusal
 from milepost.store.tokens import SigningKey
 

@@ -10,8 +10,8 @@ from litestar import Response, delete, get, post
 
 from milepost.actions.simulations import SIMULATIONS, Cancel, Queue, Queued, unknown
 from milepost.api import wire
+from milepost.api.requests import ApiRequest
 from milepost.api.routes import (
-    ApiRequest,
     PathId,
     acting_tenant,
     caller_of,

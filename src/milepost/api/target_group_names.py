@@ -6,7 +6,8 @@ import msgspec
 from litestar import Response, post
 
 from milepost.api import queries, wire
-from milepost.api.routes import ApiRequest, declare, under_all_prefixes
+from milepost.api.requests import ApiRequest
+from milepost.api.routes import declare, under_all_prefixes
 from milepost.api.target_group_bodies import NameBody
 from milepost.errors import INVALID_INPUT, INVALID_NAME_TYPE, Refusal, Refused
 from milepost.rules.names import name_is_free

@@ -22,15 +22,8 @@ from milepost.actions.definitions import (
     EditUnified,
 )
 from milepost.api import queries, wire
-from milepost.api.routes import (
-    ApiRequest,
-    PathId,
-    acting_tenant,
-    caller_of,
-    declare,
-    under_all_prefixes,
-    write,
-)
+from milepost.api.requests import ApiRequest
+from milepost.api.routes import PathId, acting_tenant, caller_of, declare, under_all_prefixes, write
 from milepost.api.target_group_bodies import (
     GroupBody,
     OneTargetBody,

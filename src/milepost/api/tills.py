@@ -10,7 +10,8 @@ from litestar import Response, post
 from milepost.actions.credentials import TillDraft, create_till
 from milepost.api import wire
 from milepost.api.idempotency import keyed_of
-from milepost.api.routes import ApiRequest, caller_of, declare, runner_of, taken_answer
+from milepost.api.requests import ApiRequest
+from milepost.api.routes import caller_of, declare, runner_of, taken_answer
 from milepost.errors import BAD_REQUEST, STORE_INVALID, TILL_NAME_TAKEN, Refusal, Refused
 
 Short = Annotated[str, msgspec.Meta(max_length=200)]

@@ -10,13 +10,8 @@ from litestar import MediaType, Response, get
 
 from milepost.api import queries, wire
 from milepost.api.milestones import Pagination
-from milepost.api.routes import (
-    ApiRequest,
-    PathId,
-    declare,
-    read_each,
-    under_all_prefixes,
-)
+from milepost.api.requests import ApiRequest
+from milepost.api.routes import PathId, declare, read_each, under_all_prefixes
 from milepost.api.target_group_views import Number, View, written_value
 from milepost.database import Tenant, Tx
 from milepost.errors import (

@@ -16,12 +16,8 @@ from milepost.api import wire
 from milepost.api.activity_bodies import ELEMENTS_MAX, read_elements
 from milepost.api.activity_results import Outcome, record
 from milepost.api.customers import V2Warning
-from milepost.api.routes import (
-    ApiRequest,
-    acting_tenant,
-    declare,
-    runner_of,
-)
+from milepost.api.requests import ApiRequest
+from milepost.api.routes import acting_tenant, declare, runner_of
 from milepost.api.target_group_views import written_value
 from milepost.api.transaction_bodies import (
     BulkTransactionBody,

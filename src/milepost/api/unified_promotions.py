@@ -20,12 +20,8 @@ from milepost.actions.promotions import (
 from milepost.api import queries, wire
 from milepost.api.promotion_definitions import DEFINE_ERRORS, edit
 from milepost.api.promotion_views import page_view
-from milepost.api.routes import (
-    ApiRequest,
-    PathId,
-    caller_of,
-    declare,
-)
+from milepost.api.requests import ApiRequest
+from milepost.api.routes import PathId, caller_of, declare
 from milepost.api.unified_promotion_bodies import (
     ReviewBody,
     StateBody,

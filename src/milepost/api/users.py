@@ -9,13 +9,8 @@ from litestar import Response, get
 from msgspec import UNSET
 
 from milepost.api import queries, wire
-from milepost.api.routes import (
-    ApiRequest,
-    PathId,
-    declare,
-    read_each,
-    under_all_prefixes,
-)
+from milepost.api.requests import ApiRequest
+from milepost.api.routes import PathId, declare, read_each, under_all_prefixes
 from milepost.api.target_group_views import TargetView, target_view
 from milepost.api.user_views import UserTargetGroupsView, user_target_groups_view
 from milepost.database import Tenant, Tx

@@ -14,7 +14,8 @@ from litestar import Response, get, post
 from milepost import logs
 from milepost.actions.webhooks import Done, RenewSecret, Replay, unknown_webhook
 from milepost.api import queries, wire
-from milepost.api.routes import ApiRequest, PathId, caller_of, declare, reading_tenant, runner_of
+from milepost.api.requests import ApiRequest
+from milepost.api.routes import PathId, caller_of, declare, reading_tenant, runner_of
 from milepost.api.webhook_views import DeliveryView, ReplayView, SecretView, delivery_view
 from milepost.api.webhooks import ID_TEXT, PATHS, RESOURCE, edit, new_secret
 from milepost.database import Tenant, Tx

@@ -18,15 +18,8 @@ from milepost.actions.webhooks import (
     EditWebhook,
 )
 from milepost.api import wire
-from milepost.api.routes import (
-    ApiRequest,
-    PathId,
-    acting_tenant,
-    caller_of,
-    declare,
-    runner_of,
-    write,
-)
+from milepost.api.requests import ApiRequest
+from milepost.api.routes import PathId, acting_tenant, caller_of, declare, runner_of, write
 from milepost.api.webhook_views import (
     CreatedWebhookView,
     WebhookView,
