@@ -905,7 +905,9 @@ def test_a_cycle_from_the_second_pass_over_a_midnight_is_refused() -> None:
 def has_empty_days(starts_at: datetime, ends: list[date | Refusal], tz: ZoneInfo) -> bool:
     """Whether two bounds of cycles are one instant, or the first is over when it starts."""
     midnights = [datetime.combine(accepted(on), time.min) for on in ends]
-    first_over = shown(starts_at, tz) < midnights[0] <= shown(starts_at - timedelta(hours=1), tz)
+    # Clocks that went back across midnight in the last hours show the day before once more.
+    latest = max(shown(starts_at - timedelta(minutes=n), tz) for n in range(180))
+    first_over = shown(starts_at, tz) < midnights[0] <= latest
     skipped = [on for on in midnights if local_date(local_instant(on, tz), tz) > on.date()]
     return first_over or bool(skipped)
 

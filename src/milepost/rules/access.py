@@ -7,8 +7,9 @@ too. None stands for everything.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal
+
+from milepost.rules.frozen import dataclass
 
 Permission = Literal["READ", "WRITE"]
 Access = Mapping[str, str]

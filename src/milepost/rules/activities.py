@@ -6,11 +6,12 @@ A transaction, a behavioural event or a return. Amounts are exact decimals; inst
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from decimal import Decimal
 
 from milepost.errors import INVALID_INPUT, Refusal
+from milepost.rules.frozen import dataclass
 
 TRANSACTION = "TRANSACTION"
 EVENT = "EVENT"

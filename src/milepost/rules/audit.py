@@ -7,10 +7,11 @@ organisations, clocks, and what was done with a customer's own data.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import field, fields, is_dataclass
 from datetime import UTC, datetime
 
 from milepost.rules.definitions import Actor, TargetGroup
+from milepost.rules.frozen import dataclass
 
 CHANGES_MAX = 1_000
 """Fields that one entry tells of; how many more there were, it says in the field `…`."""

@@ -7,7 +7,7 @@ has no number of its own: its id follows from what it says, so that the same one
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from decimal import Decimal
 from hashlib import sha256
@@ -39,6 +39,7 @@ from milepost.rules.activities import (
     LineItem,
 )
 from milepost.rules.calendar import parse_start
+from milepost.rules.frozen import dataclass
 
 REGULAR = "REGULAR"
 NOT_INTERESTED = ("NOT_INTERESTED", "NOT_INTERESTED_RETURN")

@@ -16,7 +16,6 @@ import re
 from bisect import bisect_left
 from calendar import monthrange
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from functools import cache
 from itertools import pairwise
@@ -24,6 +23,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 from milepost.errors import INVALID_INPUT, Refusal
+from milepost.rules.frozen import dataclass
 
 EARLIEST_AT = datetime(1900, 1, 1, tzinfo=UTC)
 LATEST_AT = datetime(2200, 1, 1, tzinfo=UTC)

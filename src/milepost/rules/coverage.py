@@ -8,12 +8,13 @@ added to a group later are covered by whoever is enrolled in it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from decimal import Decimal
 
 from milepost.rules.definitions import CYCLIC, PERIOD_AGNOSTIC, Period, Target, TargetGroup
 from milepost.rules.effects import Changes, LevelAchievement, Progress, Stint
+from milepost.rules.frozen import dataclass
 from milepost.rules.holdings import Standings
 from milepost.rules.own_cycles import own_bounds
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
@@ -31,6 +31,7 @@ from milepost.rules.definitions import (
     Promotion,
 )
 from milepost.rules.effects import Earn, Issual, Usage
+from milepost.rules.frozen import dataclass
 from milepost.rules.holdings import (
     REPLACED,
     REVOKED,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
 
 from milepost.errors import (
@@ -25,6 +25,7 @@ from milepost.errors import (
     SOURCE_MISSING,
     Refusal,
 )
+from milepost.rules.frozen import dataclass
 
 SOURCES = (
     "FACEBOOK", "WEB_ENGAGE", "WECHAT", "INSTORE", "MARTJACK", "TMALL", "TAOBAO", "JD", "ECOMMERCE",

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
 from zoneinfo import ZoneInfo
 
 from milepost.rules.activities import CURRENCY_EARNED, POINTS_EARNED, TRANSACTION_ADD
+from milepost.rules.frozen import dataclass
 
 TRACKING_TYPES = ("DEFAULT", "UNIFIED", "STREAKS", "NON_CONTINUOUS_STREAKS", "CAPPING")
 STREAK_TRACKING_TYPES = ("STREAKS", "NON_CONTINUOUS_STREAKS")

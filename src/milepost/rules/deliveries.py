@@ -6,8 +6,10 @@ Instants are on the organisation's clock. What is random comes in as `chance`, f
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
+
+from milepost.rules.frozen import dataclass
 
 PENDING, DELIVERED, DEAD = "PENDING", "DELIVERED", "DEAD"
 STATUSES = (PENDING, DELIVERED, DEAD)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from milepost.rules.frozen import dataclass
 from milepost.rules.scene import plain
 
 ABSENT = "nothing"

@@ -9,11 +9,11 @@ so that a change can tell "not said" from "said". The rules make definitions of 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import TypeVar
 
 from milepost.rules.definitions import RewardDefinition
+from milepost.rules.frozen import dataclass
 
 PERIODS_MAX = 100
 """Per group and over its life: a period's number is never reused."""

@@ -8,10 +8,10 @@ one (`effects.OwnCycleEnd`, `effects.Issual`, `effects.Earn`).
 from __future__ import annotations
 
 from collections.abc import Container, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 
 from milepost.rules.definitions import Definitions, TargetGroup
+from milepost.rules.frozen import dataclass
 from milepost.rules.windows import closes_at
 
 END = "END"

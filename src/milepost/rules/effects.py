@@ -7,12 +7,13 @@ last value of each row, so a row is written once however many commands touched i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
 from milepost.rules.activities import Activity
+from milepost.rules.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True)

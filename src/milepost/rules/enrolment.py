@@ -7,7 +7,7 @@ customer's own does: `rules/own_target_values.py`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -31,6 +31,7 @@ from milepost.rules.definitions import (
     TargetGroup,
 )
 from milepost.rules.effects import NOBODYS, Entry, Origin, Progress, Stint
+from milepost.rules.frozen import dataclass
 from milepost.rules.matching import Evaluate
 from milepost.rules.own_target_values import own_value_cycles, refuse_own_value, set_own_values
 from milepost.rules.progress import set_balance

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha1
 
 from milepost.rules.customers import SOURCE_WITHOUT_ACCOUNTS, Profile
+from milepost.rules.frozen import dataclass
 
 Data = dict[str, object]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from hashlib import md5
@@ -13,6 +12,7 @@ from zoneinfo import ZoneInfo
 from milepost.errors import BAD_REQUEST, Refusal
 from milepost.rules.activities import EVENT, Activity
 from milepost.rules.calendar import EARLIEST_AT, LATEST_AT, parse_start
+from milepost.rules.frozen import dataclass
 
 ACTIONS = ("EMFConsumer", "EIConsumer")
 CUSTOMER = "customer"

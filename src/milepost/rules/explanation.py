@@ -8,7 +8,6 @@ earned record that it is about.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
@@ -24,6 +23,7 @@ from milepost.rules.definitions import (
     listened_events,
 )
 from milepost.rules.effects import Effect, Entry, PromotionEffect
+from milepost.rules.frozen import dataclass
 from milepost.rules.promotion_sentences import tell_payment, tell_promotion
 from milepost.rules.reasons import ACTIVITY, HIDDEN_WHATS, REDEEMED, counted
 from milepost.rules.scene import Scene, records_of, scene_of

@@ -8,7 +8,7 @@ to be kept.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple, TypeVar
@@ -36,6 +36,7 @@ from milepost.rules.definitions import (
     RewardDefinition,
 )
 from milepost.rules.expression_json import translate_expression_json
+from milepost.rules.frozen import dataclass
 from milepost.rules.holdings import WINDOWS
 from milepost.rules.promotion_checks import EXPIRY_TYPES, LIMIT_MAX
 from milepost.rules.promotion_edits import LimitsDraft, PromotionDraft

@@ -8,7 +8,7 @@ is found first, and then nobody is acted on.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 
 from milepost.errors import (
@@ -33,6 +33,7 @@ from milepost.rules.definitions import (
     Promotion,
 )
 from milepost.rules.effects import NOBODYS, Earn, Issual, Origin, Usage
+from milepost.rules.frozen import dataclass
 from milepost.rules.holdings import (
     EXPIRED,
     REPLACED,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from milepost.errors import (
@@ -29,6 +28,7 @@ from milepost.rules.customers import (
     read_lookup,
 )
 from milepost.rules.effects import NOBODYS, Origin
+from milepost.rules.frozen import dataclass
 from milepost.rules.issuing import CUSTOMERS_MAX, Act, Call
 
 CUSTOMER = "CUSTOMER"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 
 from milepost.rules.definitions import STREAK_TRACKING_TYPES, TargetGroup
+from milepost.rules.frozen import dataclass
 
 STATUSES = ("LIVE", "UPCOMING", "ENDED", "STOPPED")
 

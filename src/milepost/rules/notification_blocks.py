@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -13,6 +12,7 @@ from milepost.rules.calendar import written_instant
 from milepost.rules.definitions import Target, TargetGroup
 from milepost.rules.effects import Effect, Entry
 from milepost.rules.envelopes import Data, Recipient
+from milepost.rules.frozen import dataclass
 from milepost.rules.reasons import ACTIVITY
 from milepost.rules.scene import Scene, plain
 from milepost.rules.views import user_streak_id

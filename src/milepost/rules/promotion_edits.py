@@ -8,7 +8,7 @@ in `rules/promotion_checks.py`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from milepost.errors import INVALID_INPUT, Refusal
@@ -26,6 +26,7 @@ from milepost.rules.definitions import (
     RewardDefinition,
 )
 from milepost.rules.drafts import said
+from milepost.rules.frozen import dataclass
 from milepost.rules.promotion_checks import check_promotion_label, checked
 from milepost.rules.promotions import event_name
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 
 from milepost.rules.definitions import Promotion
+from milepost.rules.frozen import dataclass
 from milepost.rules.promotions import (
     KNOWN_EVENTS,
     approval_status,

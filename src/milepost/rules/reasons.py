@@ -7,7 +7,8 @@ also the documentation's (docs/api.md, "Reason codes").
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from milepost.rules.frozen import dataclass
 
 WHATS = (
     "ENROLLED",

@@ -11,7 +11,7 @@ Only a streak's counter is reckoned with today's definitions, on both sides, for
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import field, fields, replace
 from datetime import datetime
 from decimal import Decimal
 from itertools import count
@@ -31,6 +31,7 @@ from milepost.rules.effects import (
     Stint,
     entry_id,
 )
+from milepost.rules.frozen import dataclass
 from milepost.rules.promotion_rebuild import Held, fold_promotion, held_differences
 from milepost.rules.reasons import ACTIVITY, counted
 from milepost.rules.scene import plain

@@ -7,7 +7,7 @@ Then the journal gets a line for the activity and one for each thing that follow
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Literal
 
@@ -26,6 +26,7 @@ from milepost.rules.book import (
 from milepost.rules.coverage import Enrolment, Members, attempt_of, enrolled_in, target_value
 from milepost.rules.definitions import TARGET_COMPLETED, Definitions, Target, TargetGroup
 from milepost.rules.effects import NOBODYS, Effect, Entry, Origin, PromotionEffect, Stint
+from milepost.rules.frozen import dataclass
 from milepost.rules.matching import Evaluate, count, counts_kind, day_change
 from milepost.rules.progress import Move, move
 from milepost.rules.redemption import (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Protocol
@@ -14,6 +13,7 @@ from milepost.rules.book import NOT_ENROLLED
 from milepost.rules.coverage import Enrolment, enrolled_in
 from milepost.rules.definitions import Definitions, Target, TargetGroup
 from milepost.rules.effects import Effect, Progress
+from milepost.rules.frozen import dataclass
 from milepost.rules.matching import Evaluate, lines_that_match
 from milepost.rules.progress import Move
 from milepost.rules.windows import Cycle, cycle_of, is_over

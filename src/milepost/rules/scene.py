@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -25,6 +25,7 @@ from milepost.rules.definitions import (
     TargetGroup,
 )
 from milepost.rules.effects import Effect, Entry, PromotionEffect
+from milepost.rules.frozen import dataclass
 
 # What `rules/redemption.py` calls the achieved target that a promotion paid for.
 _COMPLETION = re.compile(r"completion of (target|group) ([0-9]+) period ([0-9]+) attempt [0-9]+")

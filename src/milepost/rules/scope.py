@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from milepost.errors import CONNECTED_ORGS_NOT_SET, DATA_SCOPE_ALL_UNSUPPORTED, Refusal
+from milepost.rules.frozen import dataclass
 
 SELF, OTHER, ALL = "SELF", "OTHER", "ALL"
 READ_CHILDREN_MAX = 2

@@ -8,7 +8,7 @@ later does not matter, however late the work is done.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from heapq import heapify, heappop, heappush
 
@@ -23,6 +23,7 @@ from milepost.rules.definitions import (
 )
 from milepost.rules.due import END, EXPIRE, KINDS, SETTLE, Due
 from milepost.rules.effects import Earn, Issual, OwnCycleEnd, Stint
+from milepost.rules.frozen import dataclass
 from milepost.rules.issuing import expire
 from milepost.rules.matching import Evaluate
 from milepost.rules.own_cycles import own_bounds

@@ -14,7 +14,7 @@ ceiling of another group.
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -24,6 +24,7 @@ from milepost.rules.coverage import Enrolment, achieved, target_value
 from milepost.rules.definitions import Definitions, RewardDefinition, Target, TargetGroup
 from milepost.rules.due import SETTLE, Due
 from milepost.rules.effects import OwnCycleEnd, Progress, Reward, Stint
+from milepost.rules.frozen import dataclass
 from milepost.rules.matching import Evaluate
 from milepost.rules.recording import History, RecordActivity, record
 from milepost.rules.settlement import Work, prepare, settle

@@ -8,11 +8,11 @@ no repair, and a break needs no job. Domain: milestones §4.3, §4.6.
 from __future__ import annotations
 
 from collections.abc import Container, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 
 from milepost.rules.coverage import Enrolment, covers
 from milepost.rules.definitions import Period, StreakLevel, TargetGroup
+from milepost.rules.frozen import dataclass
 
 _WITHOUT_BREAKS = "NON_CONTINUOUS_STREAKS"
 

@@ -7,7 +7,6 @@ stints and progress by the rules of `rules/coverage.py`. Contract §4, "Read", h
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
@@ -22,6 +21,7 @@ from milepost.rules.definitions import (
     TargetGroup,
 )
 from milepost.rules.effects import LevelAchievement, Progress
+from milepost.rules.frozen import dataclass
 from milepost.rules.own_cycles import own_bounds
 from milepost.rules.streak import LevelView, level_views, run
 

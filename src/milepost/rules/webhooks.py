@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TypeVar
 
 from milepost.errors import INVALID_INPUT, Refusal
 from milepost.rules.definitions import Actor
 from milepost.rules.envelopes import Recipient, event_id
+from milepost.rules.frozen import dataclass
 
 NAME_CHARACTERS_MAX = 200
 URL_CHARACTERS_MAX = 2_048
