@@ -38,7 +38,7 @@ help:
 	@echo "make lock        renew requirements/*.txt after a change of pyproject.toml (UPGRADE=1: newest releases)"
 	@echo "make openapi     renew openapi.json"
 	@echo "make errors      renew docs/errors.md"
-	@echo "make bench       measure enrolments per second"
+	@echo "make bench       measure everything beside rivals (45 minutes; ARGS=--quick: three; ARGS=--help)"
 	@echo "make clean       remove .venv and every cache; the data in .milepost stays"
 
 run: $(runtime)

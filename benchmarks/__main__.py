@@ -3,31 +3,93 @@
 from __future__ import annotations
 
 import argparse
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import fields, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
-from benchmarks import activities, enrolments, promotions, settlement
+from benchmarks import (
+    activities,
+    enrolments,
+    growth,
+    machine,
+    promotions,
+    reads,
+    settlement,
+    start,
+    tables,
+)
+from benchmarks.place import running_postgres
+from benchmarks.report import write_report
+from benchmarks.results import FILE, Run, append
+from benchmarks.rounds import Part
+from benchmarks.sizes import FULL, QUICK, Sizes
 
-parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-parser.add_argument(
-    "what", nargs="*", default=["enrolments", "activities", "settlement", "promotions"],
-    help="enrolments, activities, settlement, promotions (default: all)",
-)  # fmt: skip
-parser.add_argument("--connections", type=int, nargs="+", default=[1, 32, 128])
-parser.add_argument("--workers", type=int, default=1)
-parser.add_argument("--requests", type=int, default=30_000, help="enrolments per round")
-parser.add_argument("--rounds", type=int, default=3)
-parser.add_argument("--activities", type=int, default=1_000_000, help="in one NDJSON call")
-parser.add_argument("--targets", type=int, default=3, help="that each activity moves")
-parser.add_argument("--enrolments", type=int, default=1_000_000, help="to settle at one instant")
-parser.add_argument("--calls", type=int, default=1_000, help="of 100 customers each, per round")
-given = parser.parse_args()
-for what in given.what:
-    if what == "enrolments":
-        enrolments.main(given.connections, given.workers, given.requests, given.rounds)
-    elif what == "activities":
-        activities.main(given.workers, given.activities, given.targets)
-    elif what == "settlement":
-        settlement.main(given.enrolments)
-    elif what == "promotions":
-        promotions.main(given.connections, given.workers, given.calls, given.rounds)
-    else:
-        parser.error(f"there is no benchmark {what}")
+PARTS: dict[str, Callable[[Sizes], Part]] = {
+    "enrolments": enrolments.measure,
+    "activities": activities.measure,
+    "promotions": promotions.measure,
+    "settlement": settlement.measure,
+    "reads": reads.measure,
+    "growth": growth.measure,
+    "start": start.measure,
+}
+
+
+def main() -> None:
+    """Measure what is asked for, print it, and keep it; or write the page of what was kept."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "what", nargs="*", default=list(PARTS),
+        help=f"{', '.join(PARTS)} (default: all), or report: docs/performance.md from the results",
+    )  # fmt: skip
+    parser.add_argument("--quick", action="store_true", help="tiny, to see that everything works")
+    parser.add_argument("--results", type=Path, default=FILE, help="a file of JSON lines")
+    for each in fields(Sizes):
+        parser.add_argument(
+            f"--{each.name.replace('_', '-')}",
+            type=int,
+            nargs="+" if isinstance(each.default, tuple) else None,
+            help=f"default {each.default}",
+        )
+    given = parser.parse_args()
+    if given.what == ["report"]:
+        write_report(given.results, quick=given.quick)
+        return
+    if unknown := [each for each in given.what if each not in PARTS]:
+        parser.error(f"there is no benchmark {', '.join(unknown)}")
+    chosen: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in vars(given).items()
+        if name in {each.name for each in fields(Sizes)} and value is not None
+    }
+    sizes = replace(QUICK if given.quick else FULL, **chosen)
+    with running_postgres() as postgres:
+        here = machine.describe(postgres.url)
+    for name in given.what:
+        sys.stdout.write(f"Measuring {name} …\n")
+        sys.stdout.flush()
+        began = time.monotonic()
+        part = PARTS[name](sizes)
+        run = Run(
+            part=name,
+            at=datetime.now(UTC).date().isoformat(),
+            commit=machine.commit(),
+            machine=here,
+            rounds=sizes.rounds,
+            is_quick=given.quick or bool(chosen),
+            minutes=(time.monotonic() - began) / 60,
+            sections=part.sections,
+            memory=part.memory,
+            facts=part.facts,
+        )
+        append(run, given.results)
+        sys.stdout.write(tables.plain(run) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,133 +1,249 @@
-"""Activities per second in one NDJSON call, beside COPY of the same rows without any rule.
+"""Activities, streamed as NDJSON, between COPY of the same rows and what is usually written.
 
-Each activity moves three counters of one of 200,000 customers: version, repetition, three values,
-journal. COPY is the limit: the same rows into an empty table with the same key, nothing else.
+Each activity moves as many counters of a customer as there are targets: version, repetition, values, rewards,
+journal. The limit is COPY of the same rows into an empty table with the same key, and nothing else. The rival
+is `benchmarks/rivals/orm.py`, with one activity a request and with a list of 100. The rounds alternate.
 """
 
 from __future__ import annotations
 
 import random
-import subprocess
-import sys
 import tempfile
 import time
+from collections import defaultdict
+from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import httpx
 import msgspec
 import psycopg
 
+from benchmarks import fill, stream
+from benchmarks.load import Load, Result, send
 from benchmarks.place import (
     FIRST_CUSTOMER,
     Account,
+    Running,
+    Server,
     new_account,
     new_milestone,
-    peak_memory_mib,
+    running_postgres,
+    running_rival,
     running_service,
 )
-from benchmarks.stream import Result, Stream
-from milepost import embedded
-from milepost.migrate import migrate
+from benchmarks.processes import peak_mib
+from benchmarks.results import LIMIT, OURS, RIVAL, Line, Memory, Section
+from benchmarks.rounds import Measured, Meter, Part, named, way
+from benchmarks.sizes import Sizes
 
-CUSTOMERS = 200_000
 COPY_TABLE = """
 CREATE TABLE bench_activities (
     org_id bigint, customer_id bigint, activity_id text, occurred_at timestamptz, net_amount numeric,
     PRIMARY KEY (org_id, customer_id, activity_id)
 )
 """
-MEMBERS = """
-INSERT INTO customers SELECT %(org)s, n, %(org)s, 'loyalty', now() FROM generate_series(%(a)s, %(b)s) n;
-INSERT INTO enrolments (org_id, customer_id, target_id, stint, enrolment_id, enrolled_at, from_period_id,
-                        attempt)
-SELECT %(org)s, n, t.target_id, 1, nextval('enrolment_ids'), now(), t.period_id, 1
-FROM generate_series(%(a)s, %(b)s) n,
-     (SELECT v.target_id, min(v.period_id) AS period_id FROM target_values v
-      WHERE v.org_id = %(org)s GROUP BY 1) t;
-INSERT INTO customer_versions SELECT %(org)s, n, 1 FROM generate_series(%(a)s, %(b)s) n;
-ANALYZE;
-CHECKPOINT;
-"""
+PER_CALL = 100
+CALLING_CONNECTIONS = 8
+STREAMS_PER_WORKER = 2
+CALLS_PER_STREAM = 2
+"""With more than one worker: a call is answered by one process, and the next one may go to another."""
+CALLS_SHARE = 5
+RIVAL_SHARE = 150
+"""Calls and the rival are sent one of so many: it takes them long enough."""
 
 
-def main(workers: int, activities: int, targets: int) -> None:
-    """Send one stream and print what it took."""
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        embedded.start(Path(folder) / "pg") as postgres,
-    ):
-        migrate(postgres.url)
-        file = Path(folder) / "activities.ndjson"
-        _write(file, activities)
-        with running_service(postgres.url, workers) as service:
-            with httpx.Client(base_url=service.url, timeout=60) as client:
-                account = new_account(client)
-                for number in range(targets):
-                    new_milestone(client, account, f"Bench {number}")
-            _enrol(postgres.url, account)
-            result = _send(service.url, account, file)
-            memory = peak_memory_mib(service.pid)
-        if result.statuses != {"ACCEPTED": activities}:
-            raise RuntimeError(f"not all were accepted: {result.statuses}")
-        rate = activities / result.seconds
-        limit = _copy(postgres.url, file)
-    print(f"{activities:,} activities, {CUSTOMERS:,} customers, {targets} targets each, "
-          f"{workers} worker(s): {rate:,.0f}/s, peak memory {memory:.0f} MiB; "
-          f"COPY {limit:,.0f}/s; ratio {rate / limit:.4f}", flush=True)  # fmt: skip
+@dataclass(frozen=True)
+class Place:
+    """An organisation with some milestones, and the customers who are in all of them."""
+
+    account: Account
+    customers: range
 
 
-def _write(file: Path, activities: int) -> None:
-    now = datetime.now(UTC).isoformat()
-    chance = random.Random(1)
-    with file.open("w") as lines:
-        for number in range(activities):
-            customer = FIRST_CUSTOMER + chance.randrange(CUSTOMERS)
-            lines.write(
-                f'{{"id":"tx-{number}","customerId":{customer},"type":"TRANSACTION",'
-                f'"occurredAt":"{now}","netAmount":{chance.randrange(100, 9_999) / 100},'
-                f'"storeId":7,"attributes":{{"channel":"web"}}}}\n'
-            )
+def measure(sizes: Sizes) -> Part:
+    """For each number of matching targets, with each number of worker processes."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        postgres = stack.enter_context(running_postgres())
+        services = {
+            workers: stack.enter_context(running_service(postgres.url, workers))
+            for workers in sizes.workers
+        }
+        rival = stack.enter_context(running_rival(postgres.url))
+        places = _prepare(next(iter(services.values())).url, postgres, sizes)
+        lines = []
+        for targets, place in places.items():
+            found: defaultdict[str, list[Measured | float]] = defaultdict(list)
+            for number in range(sizes.rounds + 1):
+                # The first one is the warm-up: credentials, plans, caches.
+                count = sizes.activities if number else max(sizes.activities // 20, 100)
+                for name, measured in _round(
+                    folder, f"{targets}-{number}", postgres, services, rival, place, count
+                ):
+                    if number:
+                        found[name].append(measured)
+            lines.append(_line(targets, services, found))
+        memory = [
+            Memory(f"{named(workers)}: activities", peak_mib(each.pid))
+            for workers, each in services.items()
+        ]
+        memory.append(Memory("ORM: activities", peak_mib(rival.pid)))
+        return Part([Section("Activities", "activities", "matching targets", lines)], memory)
 
 
-def _enrol(owner_url: str, account: Account) -> None:
-    here = {
-        "org": account.org_id,
-        "a": FIRST_CUSTOMER,
-        "b": FIRST_CUSTOMER + CUSTOMERS - 1,
-    }
-    with psycopg.ClientCursor(psycopg.connect(owner_url, autocommit=True)) as cursor:
-        for statement in MEMBERS.strip().split(";\n"):
-            cursor.execute(statement.encode(), here)
-        cursor.connection.close()
+def _round(
+    folder: Path,
+    name: str,
+    postgres: Server,
+    services: dict[int, Running],
+    rival: Running,
+    place: Place,
+    count: int,
+) -> list[tuple[str, Measured | float]]:
+    """Each way once."""
+    found: list[tuple[str, Measured | float]] = []
+    files: list[list[Path]] = []
+    for workers, service in services.items():
+        streams = 1 if workers == 1 else STREAMS_PER_WORKER * workers
+        files = write(folder, f"{name}-{workers}", place.customers, count, streams)
+        found.append(
+            (f"stream {workers}", streamed(service, postgres, place.account, files, count))
+        )
+    called = max(count // CALLS_SHARE, PER_CALL) // PER_CALL * PER_CALL
+    first = next(iter(services.values()))
+    meter = Meter(first.pid, postgres.pid)
+    path = "/milepost/v1/activities"
+    result = _call(first, path, place, f"{name}-call", called, PER_CALL)
+    found.append(("calls", meter.read(result, PER_CALL)))
+    found.append(("copy", _copy(postgres.url, [file for each in files for file in each])))
+    few = max(count // RIVAL_SHARE, CALLING_CONNECTIONS)
+    meter = Meter(rival.pid, postgres.pid)
+    found.append(("one", meter.read(_call(rival, "/activities", place, f"{name}-one", few, 1))))
+    many = max(few // PER_CALL, 4) * PER_CALL
+    meter = Meter(rival.pid, postgres.pid)
+    result = _call(rival, "/activities", place, f"{name}-many", many, PER_CALL)
+    found.append(("many", meter.read(result, PER_CALL)))
+    for file in folder.iterdir():
+        file.unlink()
+    return found
 
 
-def _send(url: str, account: Account, file: Path) -> Result:
-    address = urlsplit(url)
-    stream = Stream(address.hostname or "", address.port or 0, account.authorization, str(file))
-    run = subprocess.run(
-        [sys.executable, "-m", "benchmarks.stream"],
-        input=msgspec.json.encode(stream) + b"\n",
-        stdout=subprocess.PIPE,
-        check=True,
+def _line(
+    targets: int, services: dict[int, Running], found: dict[str, list[Measured | float]]
+) -> Line:
+    ours = [
+        way(
+            f"{named(workers)}, "
+            + ("1 stream" if workers == 1 else f"{STREAMS_PER_WORKER * workers} streams"),
+            OURS, workers, found[f"stream {workers}"],
+        )
+        for workers in services
+    ]  # fmt: skip
+    first = next(iter(services))
+    return Line(
+        targets,
+        [
+            *ours,
+            way(f"{named(first)}, calls of {PER_CALL}", OURS, first, found["calls"]),
+            way("COPY of the rows", LIMIT, 0, found["copy"]),
+            way(f"FastAPI, SQLAlchemy ORM, {PER_CALL} a request", RIVAL, 1, found["many"]),
+            way("FastAPI, SQLAlchemy ORM, one a request", RIVAL, 1, found["one"]),
+        ],
     )
-    return msgspec.json.decode(run.stdout, type=Result)
 
 
-def _copy(owner_url: str, file: Path) -> float:
+def streamed(
+    service: Running, postgres: Server, account: Account, files: list[list[Path]], count: int
+) -> Measured:
+    """Send these files, which have so many activities."""
+    meter = Meter(service.pid, postgres.pid)
+    names = [[str(file) for file in each] for each in files]
+    result = stream.send(stream.Stream(service.url, account.authorization, names), count)
+    return meter.read_count(count, count / result.seconds)
+
+
+def write(
+    folder: Path, name: str, customers: range, count: int, streams: int = 1
+) -> list[list[Path]]:
+    """Files with activities of random customers, for each stream those that it sends one after the other.
+
+    A stream has customers of its own, as a partition of a topic does; the only stream sends one file.
+    """
+    calls = 1 if streams == 1 else CALLS_PER_STREAM
+    files = [[folder / f"{name}-{each}-{call}" for call in range(calls)] for each in range(streams)]
+    lines: dict[Path, list[str]] = {file: [] for each in files for file in each}
+    now = datetime.now(UTC).isoformat()
+    chance = random.Random(name)
+    for number in range(count):
+        customer = chance.choice(customers)
+        file = files[customer % streams][number * calls // count]
+        lines[file].append(
+            f'{{"id":"{name}-{number}","customerId":{customer},"type":"TRANSACTION",'
+            f'"occurredAt":"{now}","netAmount":{chance.randrange(100, 9_999) / 100},'
+            '"storeId":7,"attributes":{"channel":"web"}}\n'
+        )
+    for file, text in lines.items():
+        file.write_text("".join(text))
+    return files
+
+
+def _call(
+    service: Running, path: str, place: Place, name: str, count: int, per_request: int
+) -> Result:
+    """Activities of random customers, one or several a request."""
+    now = datetime.now(UTC).isoformat()
+    item = (
+        f'{{"id":"{name}-{{number}}","customerId":{{id}},"type":"TRANSACTION","occurredAt":"{now}",'
+        '"netAmount":45.5,"storeId":7,"attributes":{"channel":"web"}}'
+    )
+    return send(
+        Load(
+            url=service.url,
+            path=path,
+            body="[{items}]" if per_request > 1 else item,
+            item=item if per_request > 1 else "",
+            per_request=per_request,
+            authorization=place.account.authorization,
+            connections=CALLING_CONNECTIONS,
+            ids=random.Random(name).choices(place.customers, k=count),
+        )
+    )
+
+
+def _copy(owner_url: str, files: list[Path]) -> float:
     """Rows per second of COPY into an empty table with the same key."""
     rows = []
-    with file.open("rb") as lines:
-        for line in lines:
-            row = msgspec.json.decode(line)
-            rows.append(
-                f"1\t{row['customerId']}\t{row['id']}\t{row['occurredAt']}\t{row['netAmount']}\n"
-            )
+    for file in files:
+        with file.open("rb") as lines:
+            for line in lines:
+                row = msgspec.json.decode(line)
+                rows.append(
+                    f"1\t{row['customerId']}\t{row['id']}\t{row['occurredAt']}\t{row['netAmount']}\n"
+                )
     data = "".join(rows).encode()
     with psycopg.connect(owner_url, autocommit=True) as connection:
+        connection.execute("DROP TABLE IF EXISTS bench_activities")
         connection.execute(COPY_TABLE)
         began = time.perf_counter()
         with connection.cursor().copy("COPY bench_activities FROM STDIN") as copy:
             copy.write(data)
         return len(rows) / (time.perf_counter() - began)
+
+
+def _prepare(url: str, postgres: Server, sizes: Sizes) -> dict[int, Place]:
+    """By the number of targets: an organisation with so many, and customers who are in all of them."""
+    places = {}
+    first = FIRST_CUSTOMER
+    with httpx.Client(base_url=url, timeout=60) as client:
+        for targets in sizes.targets:
+            account = new_account(client)
+            groups = [new_milestone(client, account, f"Bench {each}") for each in range(targets)]
+            ids = [group["targets"][0]["id"] for group in groups]
+            fill.enrol(postgres.url, account.org_id, first, sizes.active_customers, ids)
+            fill.copy_to_rival(postgres.url, account.org_id)
+            places[targets] = Place(account, range(first, first + sizes.active_customers))
+            first += sizes.active_customers
+    fill.settle_down(postgres.url)
+    return places

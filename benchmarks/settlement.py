@@ -1,89 +1,136 @@
-"""Settlement of one cycle with very many enrolments: how many a second, and the memory it takes.
+"""Settlement of a cycle with very many enrolments, beside one transaction of SQL that writes the same rows.
 
-A sandbox, so that the moment is ours: PUT of its clock past the end of the cycle settles it before it
-answers. Half of the customers have achieved the cycle; each is granted one reward.
+A sandbox, so that the moment is ours: PUT of its clock past the end of a cycle settles it before it answers.
+Half of the customers have achieved the cycle; each of those is granted a reward. The limit knows beforehand
+who that is: it raises the versions and writes journal and rewards with INSERT … SELECT, and decides nothing.
 """
 
 from __future__ import annotations
 
-import tempfile
 import time
-from pathlib import Path
+from typing import Any
 
 import httpx
 import psycopg
 
+from benchmarks import fill
 from benchmarks.place import (
     FIRST_CUSTOMER,
     Account,
+    Server,
     new_account,
     new_milestone,
-    peak_memory_mib,
+    running_postgres,
     running_service,
 )
-from milepost import embedded
-from milepost.migrate import migrate
+from benchmarks.processes import peak_mib
+from benchmarks.results import LIMIT, OURS, Line, Memory, Section
+from benchmarks.rounds import Measured, Meter, Part, named, way
+from benchmarks.sizes import Sizes
+
+LIMIT_ORG = 1
+"""An organisation that Milepost does not know, with the same customers."""
 
 MEMBERS = """
+INSERT INTO customer_versions (org_id, customer_id, version)
+SELECT %(org)s, n, 1 FROM generate_series(%(a)s::bigint, %(b)s::bigint) n;
 INSERT INTO enrolments (org_id, customer_id, target_id, stint, enrolment_id, enrolled_at, from_period_id,
                         attempt)
 SELECT %(org)s, n, %(target)s, 1, nextval('enrolment_ids'), '2026-06-01', %(period)s, 1
-FROM generate_series(%(a)s, %(b)s) n;
-INSERT INTO customers SELECT %(org)s, n, %(org)s, 'loyalty', now() FROM generate_series(%(a)s, %(b)s) n;
+FROM generate_series(%(a)s::bigint, %(b)s::bigint) n;
 INSERT INTO progress (org_id, customer_id, target_id, period_id, attempt, value, achieved_at)
-SELECT %(org)s, n, %(target)s, %(period)s, 1, 500 + 1000 * (n %% 2),
+SELECT %(org)s, n, %(target)s, p.id, 1, 500 + 1000 * (n %% 2),
        CASE WHEN n %% 2 = 1 THEN timestamptz '2026-06-02' END
-FROM generate_series(%(a)s, %(b)s) n;
-INSERT INTO customer_versions SELECT %(org)s, n, 1 FROM generate_series(%(a)s, %(b)s) n;
-ANALYZE;
-CHECKPOINT;
+FROM generate_series(%(a)s::bigint, %(b)s::bigint) n
+CROSS JOIN LATERAL (SELECT n AS customer_id, id FROM unnest(%(periods)s::bigint[]) id OFFSET 0) p;
+"""
+SETTLE = """
+UPDATE customer_versions SET version = version + 1 WHERE org_id = %(org)s;
+INSERT INTO journal (org_id, customer_id, version, ordinal, at, what, reason, target_group_id, target_id,
+                     period_id, details, request_id)
+SELECT org_id, customer_id, version, ordinal, now(), 'SETTLED', 'SETTLED', %(target)s, %(target)s, %(period)s,
+       '{"value":"500","targetValue":"1000","attempt":1}', repeat('x', 32)
+FROM customer_versions CROSS JOIN generate_series(0, 1) ordinal
+WHERE org_id = %(org)s AND ordinal <= customer_id %% 2;
+INSERT INTO rewards (org_id, customer_id, target_group_id, target_id, period_id, attempt, ordinal, name, type,
+                     value, granted_at, cause)
+SELECT %(org)s, customer_id, %(target)s, %(target)s, %(period)s, 1, 0, 'Points', 'POINTS', 10, now(),
+       'SETTLEMENT'
+FROM progress
+WHERE org_id = %(org)s AND target_id = %(target)s AND period_id = %(period)s AND achieved_at IS NOT NULL;
 """
 
 
-def main(enrolments: int) -> None:
-    """Settle one cycle and print what it took."""
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        embedded.start(Path(folder) / "pg") as postgres,
-    ):
-        migrate(postgres.url)
-        with running_service(postgres.url) as service:
-            with httpx.Client(base_url=service.url, timeout=None) as client:  # noqa: S113 - as long as it takes
-                account = new_account(client, sandbox=True, now="2026-06-01T00:00:00Z")
-                group = new_milestone(
-                    client, account, "Bench", rewardAllocation="PERIOD_END", recurringCycles=1
-                )
-                _enrol(postgres.url, account, group, enrolments)
-                began = time.perf_counter()
-                answer = client.put(
-                    "/milepost/v1/clock",
-                    json={"now": "2026-07-01T00:00:00Z"},
-                    headers={"Authorization": account.authorization},
-                )
-                seconds = time.perf_counter() - began
-                answer.raise_for_status()
-            memory = peak_memory_mib(service.pid)
-        with psycopg.connect(postgres.url) as connection:
-            row = connection.execute("SELECT count(*) FROM rewards").fetchone()
-    granted = row[0] if row is not None else 0
-    if granted != enrolments // 2:
-        raise RuntimeError(f"{granted:,} rewards instead of {enrolments // 2:,}")
-    print(f"settlement of {enrolments:,} enrolments, {granted:,} rewards: {enrolments / seconds:,.0f}/s, "
-          f"peak memory {memory:.0f} MiB", flush=True)  # fmt: skip
+def measure(sizes: Sizes) -> Part:
+    """Settle a cycle in each round."""
+    ours: list[Measured | float] = []
+    limit: list[Measured | float] = []
+    with running_postgres() as postgres, running_service(postgres.url) as service:
+        with httpx.Client(base_url=service.url, timeout=None) as client:  # noqa: S113 - as long as it takes
+            account = new_account(client, sandbox=True, now="2026-06-01T00:00:00Z")
+            group = new_milestone(
+                client, account, "Bench", rewardAllocation="PERIOD_END",
+                recurringCycles=sizes.rounds, totalPeriods=sizes.rounds,
+            )  # fmt: skip
+            fill.register(postgres.url, account.org_id, FIRST_CUSTOMER, sizes.settled)
+            for org_id in (account.org_id, LIMIT_ORG):
+                _enrol(postgres.url, org_id, group, sizes.settled)
+            fill.settle_down(postgres.url)
+            for number, period in enumerate(group["periods"], 1):
+                meter = Meter(service.pid, postgres.pid)
+                seconds = _settle(client, account, f"2026-{6 + number:02}-01T00:00:00Z")
+                ours.append(meter.read_count(sizes.settled, sizes.settled / seconds))
+                _check(postgres, account.org_id, number * (sizes.settled // 2))
+                seconds = _settle_in_sql(postgres, group["targets"][0]["id"], period["id"])
+                limit.append(sizes.settled / seconds)
+                _check(postgres, LIMIT_ORG, number * (sizes.settled // 2))
+        memory = [Memory("Milepost, 1 worker: settlement", peak_mib(service.pid))]
+    line = Line(
+        sizes.settled,
+        [
+            way(named(1), OURS, 1, ours),
+            way("SQL, one transaction of INSERT … SELECT", LIMIT, 0, limit),
+        ],
+    )
+    return Part([Section("Settlement", "enrolments", "enrolments settled", [line])], memory)
 
 
-def _enrol(owner_url: str, account: Account, group: dict[str, object], count: int) -> None:
-    periods, targets = group["periods"], group["targets"]
-    assert isinstance(periods, list)
-    assert isinstance(targets, list)
-    here = {
-        "org": account.org_id,
-        "target": targets[0]["id"],
-        "period": periods[0]["id"],
-        "a": FIRST_CUSTOMER,
-        "b": FIRST_CUSTOMER + count - 1,
-    }
-    with psycopg.ClientCursor(psycopg.connect(owner_url, autocommit=True)) as cursor:
-        for statement in MEMBERS.strip().split(";\n"):
+def _settle(client: httpx.Client, account: Account, now: str) -> float:
+    """Seconds until the sandbox has that time and all that is due by then is done."""
+    began = time.perf_counter()
+    answer = client.put(
+        "/milepost/v1/clock", json={"now": now}, headers={"Authorization": account.authorization}
+    )
+    seconds = time.perf_counter() - began
+    answer.raise_for_status()
+    return seconds
+
+
+def _settle_in_sql(postgres: Server, target_id: int, period_id: int) -> float:
+    here = {"org": LIMIT_ORG, "target": target_id, "period": period_id}
+    began = time.perf_counter()
+    with psycopg.connect(postgres.url) as connection, psycopg.ClientCursor(connection) as cursor:
+        for statement in SETTLE.strip().split(";\n"):
             cursor.execute(statement.encode(), here)
-        cursor.connection.close()
+    return time.perf_counter() - began
+
+
+def _check(postgres: Server, org_id: int, expected: int) -> None:
+    with psycopg.connect(postgres.url) as connection:
+        row = connection.execute(
+            "SELECT count(*) FROM rewards WHERE org_id = %s", (org_id,)
+        ).fetchone()
+    granted = row[0] if row is not None else 0
+    if granted != expected:
+        raise RuntimeError(f"{granted:,} rewards instead of {expected:,}")
+
+
+def _enrol(owner_url: str, org_id: int, group: dict[str, Any], count: int) -> None:
+    periods = [period["id"] for period in group["periods"]]
+    here = {
+        "org": org_id,
+        "target": group["targets"][0]["id"],
+        "period": periods[0],
+        "periods": periods,
+    }
+    fill.run(owner_url, MEMBERS, here, FIRST_CUSTOMER, count)

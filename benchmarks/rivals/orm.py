@@ -1,120 +1,36 @@
-"""The rival: the enrolment as it is usually written, FastAPI with SQLAlchemy's ORM and a session per request.
+"""The rival: what Milepost does as it is usually written, FastAPI with SQLAlchemy's ORM, a session a request.
 
 It does the same durable work, in the order in which one thinks of it: look everything up, check it, add the
-rows, commit. It knows no authentication, no explanation and no retry. Run by `benchmarks.enrolments` with the
-database in RIVAL_DATABASE_URL; the tables are in a schema of their own.
+rows, commit. It knows no authentication, no explanation and no retry. Run by the benchmarks with the database
+in RIVAL_DATABASE_URL.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
-from sqlalchemy import JSON, BigInteger, DateTime, ForeignKey, Numeric, create_engine, select, text
-from sqlalchemy.orm import (
-    DeclarativeBase,
-    Mapped,
-    Session,
-    mapped_column,
-    relationship,
-    sessionmaker,
+from sqlalchemy import select
+from sqlalchemy.orm import Session, joinedload
+
+from benchmarks.rivals.tables import (
+    Activity,
+    Customer,
+    Enrolment,
+    JournalEntry,
+    Period,
+    Progress,
+    Reward,
+    Target,
+    TargetGroup,
+    create_tables,
+    sessions,
 )
-
-SCHEMA = "rival"
-CONNECTIONS = 10
-"""As many as Milepost opens for requests."""
-
-engine = create_engine(
-    os.environ["RIVAL_DATABASE_URL"],
-    pool_size=CONNECTIONS,
-    max_overflow=0,
-    pool_timeout=60,
-    connect_args={"options": f"-c search_path={SCHEMA}"},
-)
-sessions = sessionmaker(engine)
-
-
-class Base(DeclarativeBase):
-    """The tables of the rival."""
-
-    type_annotation_map = {int: BigInteger, datetime: DateTime(timezone=True)}  # noqa: RUF012 - SQLAlchemy reads it from the class
-
-
-class Customer(Base):
-    """Who can be enrolled."""
-
-    __tablename__ = "customers"
-    id: Mapped[int] = mapped_column(primary_key=True)
-
-
-class TargetGroup(Base):
-    """A milestone with its targets and cycles."""
-
-    __tablename__ = "target_groups"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    active: Mapped[bool]
-    targets: Mapped[list[Target]] = relationship()
-    periods: Mapped[list[Period]] = relationship(order_by="Period.starts_at")
-
-
-class Target(Base):
-    """What each cycle asks for."""
-
-    __tablename__ = "targets"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    group_id: Mapped[int] = mapped_column(ForeignKey("target_groups.id"), index=True)
-    value: Mapped[Any] = mapped_column(Numeric)
-    active: Mapped[bool]
-
-
-class Period(Base):
-    """A cycle."""
-
-    __tablename__ = "periods"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    group_id: Mapped[int] = mapped_column(ForeignKey("target_groups.id"), index=True)
-    ref_code: Mapped[str]
-    starts_at: Mapped[datetime]
-    ends_at: Mapped[datetime]
-
-
-class Enrolment(Base):
-    """A customer in a target."""
-
-    __tablename__ = "enrolments"
-    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
-    customer_id: Mapped[int] = mapped_column(ForeignKey("customers.id"), index=True)
-    target_id: Mapped[int] = mapped_column(ForeignKey("targets.id"))
-    from_period_id: Mapped[int] = mapped_column(ForeignKey("periods.id"))
-    enrolled_at: Mapped[datetime]
-    left_at: Mapped[datetime | None]
-
-
-class Progress(Base):
-    """A customer's value in a cycle."""
-
-    __tablename__ = "progress"
-    customer_id: Mapped[int] = mapped_column(primary_key=True)
-    target_id: Mapped[int] = mapped_column(primary_key=True)
-    period_id: Mapped[int] = mapped_column(primary_key=True)
-    value: Mapped[Any] = mapped_column(Numeric)
-    achieved_at: Mapped[datetime | None]
-
-
-class JournalEntry(Base):
-    """What happened to a customer."""
-
-    __tablename__ = "journal"
-    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
-    customer_id: Mapped[int] = mapped_column(index=True)
-    at: Mapped[datetime]
-    what: Mapped[str]
-    details: Mapped[Any] = mapped_column(JSON)
 
 
 class EnrolBody(BaseModel):
@@ -126,15 +42,56 @@ class EnrolBody(BaseModel):
     resetStreakStatus: bool | None = None
 
 
+class ActivityBody(BaseModel):
+    """A purchase."""
+
+    id: str
+    customerId: int
+    type: str
+    occurredAt: datetime
+    netAmount: Decimal
+    storeId: int | None = None
+    attributes: dict[str, Any] | None = None
+
+
+class UserTargetView(BaseModel):
+    """A customer in a cycle of a target."""
+
+    targetId: int
+    periodId: int
+    periodRefCode: str
+    periodStartDate: str
+    periodEndDate: str
+    targetValue: Decimal
+    targetAchievedValue: Decimal
+    targetName: str
+    targetRuleId: int
+    enrolledOn: datetime
+    targetAchievedDateTime: datetime | None
+    currentPeriod: bool
+
+
+class UserTargetGroupView(BaseModel):
+    """A customer in a milestone."""
+
+    id: int
+    name: str
+    targets: list[UserTargetView]
+
+
+class UserView(BaseModel):
+    """A customer in all milestones."""
+
+    userId: int
+    targetGroups: list[UserTargetGroupView]
+
+
 def _session() -> Iterator[Session]:
     with sessions() as session:
         yield session
 
 
-with engine.begin() as connection:
-    connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
-    Base.metadata.create_all(connection)
-
+create_tables()
 app = FastAPI()
 
 
@@ -196,6 +153,136 @@ def enrol(
     )
     session.commit()
     return {"data": asked.customerId, "errors": None, "warnings": None}
+
+
+@app.post("/activities")
+def record(
+    body: ActivityBody | list[ActivityBody],
+    session: Annotated[Session, Depends(_session)],
+) -> Any:
+    """Record one activity, or a list of them that are committed together."""
+    asked = body if isinstance(body, list) else [body]
+    now = datetime.now(UTC)
+    # In an order, so that two lists never wait for each other.
+    results = [_record(session, each, now) for each in sorted(asked, key=lambda a: a.customerId)]
+    session.commit()
+    return {"data": results, "errors": None, "warnings": None}
+
+
+def _record(session: Session, asked: ActivityBody, now: datetime) -> dict[str, Any]:
+    customer = session.get(Customer, asked.customerId, with_for_update=True)
+    if customer is None:
+        return {"id": asked.id, "status": "REJECTED", "effects": []}
+    if session.get(Activity, (customer.id, asked.id)) is not None:
+        return {"id": asked.id, "status": "DUPLICATE", "effects": []}
+    effects = []
+    for enrolment in _enrolments(session, customer.id):
+        target = enrolment.target
+        period = _cycle(target.group, asked.occurredAt)
+        if period is None or not (target.active and target.group.active):
+            continue
+        progress = session.get(Progress, (customer.id, target.id, period.id))
+        if progress is None:
+            progress = Progress(
+                customer_id=customer.id, target_id=target.id, period_id=period.id, value=Decimal(0)
+            )
+            session.add(progress)
+        before = progress.value
+        progress.value = before + asked.netAmount
+        if before < target.value <= progress.value:
+            progress.achieved_at = now
+            session.add(
+                Reward(
+                    customer_id=customer.id,
+                    target_id=target.id,
+                    period_id=period.id,
+                    granted_at=now,
+                )
+            )
+        effects.append(
+            {
+                "targetGroupId": target.group_id,
+                "targetRuleId": target.id,
+                "periodRefCode": period.ref_code,
+                "before": str(before),
+                "after": str(progress.value),
+                "achieved": progress.value >= target.value,
+            }
+        )
+    session.add(
+        Activity(
+            customer_id=customer.id,
+            id=asked.id,
+            type=asked.type,
+            occurred_at=asked.occurredAt,
+            net_amount=asked.netAmount,
+            store_id=asked.storeId,
+            attributes=asked.attributes,
+        )
+    )
+    session.add(
+        JournalEntry(
+            customer_id=customer.id, at=now, what="ACTIVITY", details={"id": asked.id, "effects": effects}
+        )
+    )  # fmt: skip
+    return {"id": asked.id, "status": "ACCEPTED", "effects": effects}
+
+
+@app.get("/v3/users/{user_id}/targetGroups")
+def user_target_groups(
+    user_id: int, session: Annotated[Session, Depends(_session)]
+) -> dict[str, UserView]:
+    """A customer's current cycles and values, by milestone."""
+    now = datetime.now(UTC)
+    values = {
+        (each.target_id, each.period_id): each
+        for each in session.scalars(select(Progress).where(Progress.customer_id == user_id))
+    }
+    groups: dict[int, UserTargetGroupView] = {}
+    for enrolment in _enrolments(session, user_id):
+        target = enrolment.target
+        period = _cycle(target.group, now)
+        if period is None:
+            continue
+        found = values.get((target.id, period.id))
+        group = groups.setdefault(
+            target.group_id,
+            UserTargetGroupView(id=target.group_id, name=target.group.name, targets=[]),
+        )
+        group.targets.append(
+            UserTargetView(
+                targetId=enrolment.id,
+                periodId=period.id,
+                periodRefCode=period.ref_code,
+                periodStartDate=period.starts_at.date().isoformat(),
+                periodEndDate=period.ends_at.date().isoformat(),
+                targetValue=target.value,
+                targetAchievedValue=found.value if found is not None else Decimal(0),
+                targetName=target.name,
+                targetRuleId=target.id,
+                enrolledOn=enrolment.enrolled_at,
+                targetAchievedDateTime=found.achieved_at if found is not None else None,
+                currentPeriod=True,
+            )
+        )
+    return {"data": UserView(userId=user_id, targetGroups=list(groups.values()))}
+
+
+def _enrolments(session: Session, customer_id: int) -> Sequence[Enrolment]:
+    """What the customer is in, with the definitions, in two statements and not in one for each."""
+    return session.scalars(
+        select(Enrolment)
+        .where(Enrolment.customer_id == customer_id, Enrolment.left_at.is_(None))
+        .options(
+            joinedload(Enrolment.target)
+            .joinedload(Target.group)
+            .selectinload(TargetGroup.periods)
+        )
+    ).all()  # fmt: skip
+
+
+def _cycle(group: TargetGroup, at: datetime) -> Period | None:
+    return next((each for each in group.periods if each.starts_at <= at < each.ends_at), None)
 
 
 def _refused(code: int) -> JSONResponse:
