@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import fields, replace
 from datetime import UTC, datetime
@@ -24,7 +25,7 @@ from benchmarks import (
 )
 from benchmarks.place import running_postgres
 from benchmarks.report import write_report
-from benchmarks.results import FILE, Run, append
+from benchmarks.results import FILE, Machine, Run, append
 from benchmarks.rounds import Part
 from benchmarks.sizes import FULL, QUICK, Sizes
 
@@ -69,26 +70,38 @@ def main() -> None:
     sizes = replace(QUICK if given.quick else FULL, **chosen)
     with running_postgres() as postgres:
         here = machine.describe(postgres.url)
-    for name in given.what:
-        sys.stdout.write(f"Measuring {name} …\n")
-        sys.stdout.flush()
-        began = time.monotonic()
+    # A part that fails need not take the minutes of the others with it.
+    failed = [each for each in given.what if not _measure(each, sizes, here, given)]
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
+
+
+def _measure(name: str, sizes: Sizes, here: Machine, given: argparse.Namespace) -> bool:
+    """Measure a part, print it and keep it; False if that failed, which is told."""
+    sys.stdout.write(f"Measuring {name} …\n")
+    sys.stdout.flush()
+    began, commit = time.monotonic(), machine.commit()
+    try:
         part = PARTS[name](sizes)
-        run = Run(
-            part=name,
-            at=datetime.now(UTC).date().isoformat(),
-            commit=machine.commit(),
-            machine=here,
-            rounds=sizes.rounds,
-            is_quick=given.quick or bool(chosen),
-            minutes=(time.monotonic() - began) / 60,
-            sections=part.sections,
-            memory=part.memory,
-            facts=part.facts,
-        )
-        append(run, given.results)
-        sys.stdout.write(tables.plain(run) + "\n")
-        sys.stdout.flush()
+    except Exception:  # noqa: BLE001 - whatever it is, it is told
+        traceback.print_exc()
+        return False
+    run = Run(
+        part=name,
+        at=datetime.now(UTC).date().isoformat(),
+        commit=commit,
+        machine=here,
+        rounds=sizes.rounds,
+        is_quick=given.quick,
+        minutes=(time.monotonic() - began) / 60,
+        sections=part.sections,
+        memory=part.memory,
+        facts=part.facts,
+    )
+    append(run, given.results)
+    sys.stdout.write(tables.plain(run) + "\n")
+    sys.stdout.flush()
+    return True
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ from benchmarks.place import (
 )
 from benchmarks.processes import peak_mib
 from benchmarks.results import LIMIT, OURS, RIVAL, Line, Memory, Section
-from benchmarks.rounds import Measured, Meter, Part, named, way
+from benchmarks.rounds import Measured, Meter, Part, named, note, way
 from benchmarks.sizes import Sizes
 
 COPY_TABLE = """
@@ -77,6 +77,7 @@ def measure(sizes: Sizes) -> Part:
         for targets, place in places.items():
             found: defaultdict[str, list[Measured | float]] = defaultdict(list)
             for number in range(sizes.rounds + 1):
+                note(f"{targets} target(s), round {number} of {sizes.rounds}")
                 # The first one is the warm-up: credentials, plans, caches.
                 count = sizes.activities if number else max(sizes.activities // 20, 100)
                 for name, measured in _round(

@@ -31,7 +31,7 @@ from benchmarks.place import (
 )
 from benchmarks.processes import peak_mib
 from benchmarks.results import LIMIT, OURS, RIVAL, Line, Memory, Section
-from benchmarks.rounds import Measured, Meter, Part, named, way
+from benchmarks.rounds import Measured, Meter, Part, named, note, way
 from benchmarks.sizes import Sizes
 
 PGBENCH_FUNCTION = """
@@ -90,7 +90,8 @@ def measure(sizes: Sizes) -> Part:
             found: dict[tuple[str, int], list[Measured]] = {}
             most: list[float] = []
             size = sizes.requests if count > 1 else max(sizes.requests // 10, 1)
-            for _ in range(sizes.rounds):
+            for number in range(sizes.rounds):
+                note(f"{count} connection(s), round {number + 1} of {sizes.rounds}")
                 for workers, service in services.items():
                     meter = Meter(service.pid, postgres.pid)
                     ids = ours.ids(came, size)

@@ -34,7 +34,7 @@ from benchmarks.place import (
 )
 from benchmarks.processes import peak_mib
 from benchmarks.results import LIMIT, OURS, Line, Memory, Section
-from benchmarks.rounds import Measured, Meter, Part, named, way
+from benchmarks.rounds import Measured, Meter, Part, named, note, way
 from benchmarks.sizes import Sizes
 
 TARGETS = 3
@@ -81,6 +81,7 @@ def measure(sizes: Sizes) -> Part:
         connections = min(CONNECTIONS, max(sizes.connections))
         found: defaultdict[tuple[int, str], list[Measured | float]] = defaultdict(list)
         for number in range(sizes.rounds + 1):
+            note(f"round {number} of {sizes.rounds}")
             for size, each in grown.items():
                 # The first one is the warm-up: credentials, plans, caches.
                 share = 1 if number else 10
@@ -160,11 +161,13 @@ def _grow(stack: ExitStack, enrolments: int) -> Grown:
     there = Crowd(FIRST_CUSTOMER, -(-enrolments // TARGETS))
     newcomers = Crowd(FIRST_CUSTOMER + there.size, NEWCOMERS)
     ids = [group["targets"][0]["id"] for group in moved]
+    note(f"making {enrolments:,} enrolments")
     seconds = fill.enrol(postgres.url, account.org_id, there.first, there.size, ids)
     fill.register(postgres.url, account.org_id, newcomers.first, newcomers.size)
     with psycopg.connect(postgres.url, autocommit=True) as connection:
         make_limit(connection)
         row = connection.execute("SELECT pg_database_size(current_database())").fetchone()
+    note(f"made in {seconds:,.0f} s; leaving PostgreSQL nothing to do")
     fill.settle_down(postgres.url)
     return Grown(
         postgres=postgres,

@@ -30,7 +30,7 @@ from benchmarks.place import (
 )
 from benchmarks.processes import peak_mib
 from benchmarks.results import LIMIT, OURS, Line, Memory, Section
-from benchmarks.rounds import Measured, Meter, Part, named, way
+from benchmarks.rounds import Measured, Meter, Part, named, note, way
 from benchmarks.sizes import Sizes
 from milepost.actions.issuing import ISSUING
 from milepost.database import Tenant, database
@@ -112,7 +112,8 @@ def measure(sizes: Sizes) -> Part:
         for count in sizes.connections:
             found: defaultdict[tuple[str, int], list[Measured | float]] = defaultdict(list)
             size = sizes.calls if count > 1 else max(sizes.calls // 10, 1)
-            for _ in range(sizes.rounds):
+            for number in range(sizes.rounds):
+                note(f"{count} connection(s), round {number + 1} of {sizes.rounds}")
                 for workers, service in services.items():
                     customers = range(came, came + size * PER_CALL)
                     for action in TITLES:

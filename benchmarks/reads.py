@@ -29,7 +29,7 @@ from benchmarks.place import (
 )
 from benchmarks.processes import peak_mib
 from benchmarks.results import LIMIT, OURS, RIVAL, Line, Memory, Section
-from benchmarks.rounds import Measured, Meter, Part, named, way
+from benchmarks.rounds import Measured, Meter, Part, named, note, way
 from benchmarks.sizes import Sizes
 
 TARGETS = 3
@@ -85,7 +85,8 @@ def measure(sizes: Sizes) -> Part:
             for count in sizes.connections:
                 found: defaultdict[str, list[Measured | float]] = defaultdict(list)
                 size = max(sizes.requests // (3 if count > 1 else 30), 1)
-                for _ in range(sizes.rounds):
+                for number in range(sizes.rounds):
+                    note(f"{count} connection(s), round {number + 1} of {sizes.rounds}")
                     for workers, service in services.items():
                         meter = Meter(service.pid, postgres.pid)
                         result = _read(service, account, view, count, customers, size)

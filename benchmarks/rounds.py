@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
@@ -9,6 +10,12 @@ from statistics import median
 from benchmarks.load import Result
 from benchmarks.processes import processor_seconds
 from benchmarks.results import Latency, Memory, Section, Way, median_latency, spread
+
+
+def note(text: str) -> None:
+    """Tell who waits how far it is."""
+    sys.stderr.write(f"  {text} …\n")
+    sys.stderr.flush()
 
 
 @dataclass(frozen=True)

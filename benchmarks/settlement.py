@@ -25,7 +25,7 @@ from benchmarks.place import (
 )
 from benchmarks.processes import peak_mib
 from benchmarks.results import LIMIT, OURS, Line, Memory, Section
-from benchmarks.rounds import Measured, Meter, Part, named, way
+from benchmarks.rounds import Measured, Meter, Part, named, note, way
 from benchmarks.sizes import Sizes
 
 LIMIT_ORG = 1
@@ -77,6 +77,7 @@ def measure(sizes: Sizes) -> Part:
                 _enrol(postgres.url, org_id, group, sizes.settled)
             fill.settle_down(postgres.url)
             for number, period in enumerate(group["periods"], 1):
+                note(f"round {number} of {sizes.rounds}")
                 meter = Meter(service.pid, postgres.pid)
                 seconds = _settle(client, account, f"2026-{6 + number:02}-01T00:00:00Z")
                 ours.append(meter.read_count(sizes.settled, sizes.settled / seconds))
