@@ -79,7 +79,9 @@ def measure(sizes: Sizes) -> Part:
             for number in range(sizes.rounds + 1):
                 note(f"{targets} target(s), round {number} of {sizes.rounds}")
                 # The first one is the warm-up: credentials, plans, caches.
-                count = sizes.activities if number else max(sizes.activities // 20, 100)
+                # Many targets take long enough with fewer activities.
+                size = sizes.activities // (1 + targets // 4)
+                count = size if number else max(size // 20, 100)
                 for name, measured in _round(
                     folder, f"{targets}-{number}", postgres, services, rival, place, count
                 ):

@@ -9,8 +9,10 @@ import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
-CLIENTS_MAX = 40
-"""What the services leave of the 100 connections of the embedded PostgreSQL."""
+import psycopg
+
+CONNECTIONS_SPARED = 8
+"""Left to pools that grow meanwhile."""
 
 
 def transactions_per_second(
@@ -23,9 +25,10 @@ def transactions_per_second(
 ) -> float:
     """How often a second the script runs, with `:name` in it for each variable.
 
-    For so many seconds, or so many transactions of all clients together.
+    For so many seconds, or so many transactions of all clients together. There are as many clients as
+    connections are asked for, or as PostgreSQL has left.
     """
-    clients = min(clients, CLIENTS_MAX)
+    clients = min(clients, _free(database_url))
     length = f"--time={seconds}" if seconds else f"--transactions={max(transactions // clients, 1)}"
     with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:
         file.write(script)
@@ -35,11 +38,22 @@ def transactions_per_second(
             f"--jobs={min(clients, 2)}", length, f"--file={file.name}",
             *(f"--define={name}={value}" for name, value in variables.items()), database_url,
         ]  # fmt: skip
-        run = subprocess.run(command, capture_output=True, text=True, check=True)
+        run = subprocess.run(command, capture_output=True, text=True, check=False)
     found = re.search(r"tps = ([\d.]+)", run.stdout)
-    if found is None:
+    if run.returncode or found is None:
         raise RuntimeError(run.stdout + run.stderr)
     return float(found[1])
+
+
+def _free(database_url: str) -> int:
+    """How many more connections the server takes."""
+    with psycopg.connect(database_url) as connection:
+        row = connection.execute(
+            "SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int "
+            "- count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
+        ).fetchone()
+    assert row is not None
+    return max(row[0] - CONNECTIONS_SPARED, 1)
 
 
 def pgbench_path() -> str:

@@ -1,6 +1,6 @@
 """Processor time and memory of processes, from /proc.
 
-Processor time says more than a rate where neighbours disturb the machine: it hardly depends on them.
+Processor time says more than a rate where neighbours disturb the machine: it depends less on them.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A sandbox, so that the moment is ours: PUT of its clock past the end of a cycle settles it before it answers.
 Half of the customers have achieved the cycle; each of those is granted a reward. The limit knows beforehand
-who that is: it raises the versions and writes journal and rewards with INSERT … SELECT, and decides nothing.
+who that is: it raises the versions, marks the progress and writes journal and rewards with INSERT … SELECT.
 """
 
 from __future__ import annotations
@@ -46,6 +46,8 @@ CROSS JOIN LATERAL (SELECT n AS customer_id, id FROM unnest(%(periods)s::bigint[
 """
 SETTLE = """
 UPDATE customer_versions SET version = version + 1 WHERE org_id = %(org)s;
+UPDATE progress SET rewarded_attempt = 1
+WHERE org_id = %(org)s AND target_id = %(target)s AND period_id = %(period)s AND achieved_at IS NOT NULL;
 INSERT INTO journal (org_id, customer_id, version, ordinal, at, what, reason, target_group_id, target_id,
                      period_id, details, request_id)
 SELECT org_id, customer_id, version, ordinal, now(), 'SETTLED', 'SETTLED', %(target)s, %(target)s, %(period)s,
