@@ -49,11 +49,13 @@ def _free(database_url: str) -> int:
     """How many more connections the server takes."""
     with psycopg.connect(database_url) as connection:
         row = connection.execute(
-            "SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int "
-            "- count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
+            "SELECT current_setting('max_connections')::int, "
+            "current_setting('superuser_reserved_connections')::int, count(*) "
+            "FROM pg_stat_activity WHERE backend_type = 'client backend'"
         ).fetchone()
     assert row is not None
-    return max(row[0] - CONNECTIONS_SPARED, 1)
+    most, reserved, used = map(int, row)
+    return max(most - reserved - used - CONNECTIONS_SPARED, 1)
 
 
 def pgbench_path() -> str:

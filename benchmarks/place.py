@@ -100,7 +100,7 @@ def running_rival(database_url: str) -> Iterator[Running]:
         port = free.getsockname()[1]
     command = [
         sys.executable, "-m", "uvicorn", "benchmarks.rivals.orm:app", "--port", str(port),
-        "--no-access-log", "--log-level", "warning",
+        "--no-access-log", "--log-level", "critical",
     ]  # fmt: skip
     # SQLAlchemy's own way of naming the driver.
     url = "postgresql+psycopg://?" + urlencode(conninfo_to_dict(database_url))
