@@ -38,10 +38,13 @@ class Load(msgspec.Struct, kw_only=True):
 
 
 class Result(msgspec.Struct):
-    """What happened: rate over the whole run, and percentiles of the latency."""
+    """What happened: the rate of what was answered 200, and percentiles of the latency of all."""
 
     requests: int
+    busy: int
+    """Answered 503: try again."""
     refused: int
+    """Answered anything else but 200."""
     seconds: float
     per_second: float
     latency: Latency
@@ -53,7 +56,7 @@ _READ_BYTES = 65_536
 
 
 def send(load: Load) -> Result:
-    """Send the load from a process of its own; raises RuntimeError if anything was not answered 200."""
+    """Send the load from a process of its own; raises RuntimeError if anything but 503 was refused."""
     run = subprocess.run(
         [sys.executable, "-m", "benchmarks.load"],
         input=msgspec.json.encode(load) + b"\n",
@@ -83,16 +86,18 @@ def run(load: Load) -> Result:
         ready.register(connection.fileno(), select.EPOLLIN)
         by_descriptor[connection.fileno()] = connection
     began = time.perf_counter()
-    latencies, refused = _converse(ready, by_descriptor, requests)
+    latencies, others = _converse(ready, by_descriptor, requests)
     seconds = time.perf_counter() - began
     for connection in connections:
         connection.close()
+    refused = [each for each in others if not each.startswith(b"HTTP/1.1 503")]
     ordered_ms = sorted(each * 1000 for each in latencies)
     return Result(
         requests=len(ordered_ms),
+        busy=len(others) - len(refused),
         refused=len(refused),
         seconds=seconds,
-        per_second=len(ordered_ms) / seconds,
+        per_second=(len(ordered_ms) - len(others)) / seconds,
         latency=latency(ordered_ms),
         first_refusal=refused[0].decode(errors="replace")[:2_000] if refused else "",
     )

@@ -46,6 +46,8 @@ class Way(msgspec.Struct, frozen=True):
     service_us: float | None = None
     """Processor time of the processes that answer, for one thing."""
     postgres_us: float | None = None
+    busy: int = 0
+    """Of all rounds: how many were answered 503, try again."""
 
 
 class Line(msgspec.Struct, frozen=True):

@@ -36,6 +36,8 @@ class Measured:
     service_us: float
     """Processor time of the processes that answer, for one thing."""
     postgres_us: float
+    busy: int = 0
+    """Answered 503: try again."""
 
 
 class Meter:
@@ -49,15 +51,17 @@ class Meter:
         """The round that has just ended."""
         count = result.requests * things_per_request
         rate = result.per_second * things_per_request
-        return self.read_count(count, rate, result.latency)
+        return self.read_count(count, rate, result.latency, result.busy)
 
-    def read_count(self, count: int, per_second: float, latency: Latency | None = None) -> Measured:
+    def read_count(
+        self, count: int, per_second: float, latency: Latency | None = None, busy: int = 0
+    ) -> Measured:
         """The round that has just ended and was of so many things."""
         service, postgres = (
             (processor_seconds(pid) - before) / count * 1e6
             for pid, before in zip(self._pids, self._before, strict=True)
         )
-        return Measured(per_second, latency, service, postgres)
+        return Measured(per_second, latency, service, postgres, busy)
 
 
 def named(workers: int) -> str:
@@ -78,4 +82,5 @@ def way(name: str, kind: str, processes: int, rounds: Sequence[Measured | float]
         latency=median_latency(latencies) if latencies else None,
         service_us=median(each.service_us for each in measured) if measured else None,
         postgres_us=median(each.postgres_us for each in measured) if measured else None,
+        busy=sum(each.busy for each in measured),
     )

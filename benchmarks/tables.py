@@ -58,7 +58,7 @@ def _of_section(section: Section) -> Table:
     """A row for each way at each load; columns that nobody has a value for are left out."""
     heads = (
         section.load, "way", f"{section.things}/s", "lowest–highest", "Milepost ÷ it", "p50 ms", "p95", "p99",
-        "p99.9", "max", "service, µs CPU", "PostgreSQL, µs CPU",
+        "p99.9", "max", "service, µs CPU", "PostgreSQL, µs CPU", "503",
     )  # fmt: skip
     rows = [_row(line, way) for line in section.lines for way in line.ways]
     used = [column for column in range(len(heads)) if any(row[column] for row in rows)]
@@ -81,6 +81,7 @@ def _row(line: Line, way: Way) -> list[str]:
         "" if compared is None else shown_ratio(compared),
         *_latencies(way.latency),
         *("" if used is None else number(used) for used in (way.service_us, way.postgres_us)),
+        f"{way.busy:,}" if way.busy else "",
     ]
 
 

@@ -99,10 +99,11 @@ def test_rounds_are_told_by_their_median_and_the_longest_wait_by_the_longest() -
         Measured(rate, Latency(ms, ms, ms, ms, ms), service_us=ms, postgres_us=0)
         for rate, ms in ((10.0, 3.0), (30.0, 1.0), (20.0, 8.0))
     ]
-    found = way("Milepost", OURS, 1, rounds)
+    found = way("Milepost", OURS, 1, [*rounds, replace(rounds[0], per_second=20.0, busy=2)])
     assert (found.per_second.median, found.per_second.low, found.per_second.high) == (20, 10, 30)
     assert found.latency == Latency(3, 3, 3, 3, 8)
     assert found.service_us == 3
+    assert found.busy == 2
     assert median_latency([LATENCY]) == LATENCY
 
 
