@@ -4,12 +4,15 @@ A lane is an action for one organisation. While a batch of a lane is in the data
 arrive wait in the lane and go together with the next one: alone on a quiet service, hundreds at a time
 on a busy one, with no timer in between. Sizes are bounded everywhere; a full queue refuses at once.
 All lanes together have fewer batches in the database than there are connections.
+
+Two lanes may change the same customer at the same time; one of them loses then. Who has lost goes first:
+until it is done, what comes for its boundaries in any lane of the organisation waits.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Hashable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -67,6 +70,8 @@ class Coalescer:
         )
         self._place_timeout_seconds = settings.pool_timeout_seconds
         self._lanes: dict[tuple[str, int], _Lane] = {}
+        self._first: dict[int, Counter[Hashable]] = {}
+        """By organisation: the boundaries of those that have lost and are not done yet."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting = 0
         self._closed = False
@@ -174,11 +179,15 @@ class Coalescer:
         held: list[_Waiting] = []
         # With those that a held one waits for: what came after it does not overtake it.
         closed = lane.boundaries
+        first = self._first.get(lane.tenant.org_id, ())
         while lane.queue and room > 0:
             waiting = lane.queue.popleft()
             if waiting.future.done():  # its request went away before its turn
                 self._waiting -= len(waiting.commands)
-            elif any(key in closed for key in waiting.boundaries):
+                self._let_others(lane, waiting)
+            elif any(
+                key in closed or (key in first and not waiting.rounds) for key in waiting.boundaries
+            ):
                 held.append(waiting)
                 if len(waiting.boundaries) > 1:
                     closed = closed.union(waiting.boundaries)
@@ -204,17 +213,35 @@ class Coalescer:
                 # A call is lost whole; alone, its boundaries are lost or its outcomes are what they are.
                 if LOST in of_it:
                     if waiting.rounds < ROUNDS_MAX:
-                        waiting.rounds += 1
+                        self._let_go_first(lane, waiting)
                         lost.append(waiting)
                         continue
                     of_it = [Refusal(UNAVAILABLE)] * len(waiting.commands)  # noqa: PLW2901
                 self._waiting -= len(waiting.commands)
+                self._let_others(lane, waiting)
                 if not waiting.future.done():
                     waiting.future.set_result(of_it)
             lane.boundaries.difference_update(key for each in batch for key in each.boundaries)
             lane.queue.extendleft(reversed(lost))
             lane.batches -= 1
             self._start(lane)
+
+    def _let_go_first(self, lane: _Lane, waiting: _Waiting) -> None:
+        """Who has lost goes before whatever else wants its boundaries, in all lanes of the organisation."""
+        waiting.rounds += 1
+        if waiting.rounds == 1:
+            self._first.setdefault(lane.tenant.org_id, Counter()).update(waiting.boundaries)
+
+    def _let_others(self, lane: _Lane, waiting: _Waiting) -> None:
+        """Once who had lost is done, those that waited for it have their turn."""
+        if not waiting.rounds:
+            return
+        org_id = lane.tenant.org_id
+        self._first[org_id] -= Counter(waiting.boundaries)
+        if not self._first[org_id]:
+            del self._first[org_id]
+        for other in [each for each in self._lanes.values() if each.tenant.org_id == org_id]:
+            self._schedule(other)
 
     async def _outcomes(self, lane: _Lane, batch: Sequence[_Waiting]) -> list[Sequence[Any]]:
         """The batch's outcomes, whatever happens.

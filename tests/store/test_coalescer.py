@@ -11,15 +11,17 @@ from typing import Any
 import psycopg
 import pytest
 
-from milepost.actions.enrolment import Enrolment
+from milepost.actions.activities import RECORD
+from milepost.actions.enrolment import ENROLMENT, Enrolment
 from milepost.coalescer import Coalescer
 from milepost.database import Tenant, database
 from milepost.errors import ALREADY_ENROLLED, INTERNAL, UNAVAILABLE, Refusal
 from milepost.rules.coverage import Members
 from milepost.rules.effects import Origin
 from milepost.rules.enrolment import Enrol
-from milepost.runner import Runner
+from milepost.runner import KeyedCall, Runner
 from milepost.settings import Settings
+from tests.store.test_activities import purchase
 from tests.store.world import World
 
 
@@ -98,6 +100,44 @@ async def test_two_processes_over_the_same_customers_accept_each_once(
     )
     await second.database.close()
     assert codes(outcomes) == {"accepted": 40, ALREADY_ENROLLED: 200}
+
+
+async def test_who_has_lost_to_another_lane_goes_first_and_the_others_wait_for_it(
+    world: World, runner: Runner, tenant: Tenant
+) -> None:
+    world.register(271, 272, 273)
+    coalescer = Coalescer(runner, Settings())
+    later: list[asyncio.Task[Any]] = []
+
+    def buy(number: str, customer: int) -> asyncio.Task[Any]:
+        return asyncio.create_task(coalescer.submit(RECORD, tenant, purchase(number, customer)))
+
+    class Late(type(ENROLMENT)):  # type: ignore[misc]
+        """Its first claim finds that the customer has bought; its second lets nobody else buy."""
+
+        name = "late"
+        claims = 0
+
+        async def claim(self, *rest: object) -> set[int]:
+            self.claims += 1
+            if self.claims == 1:
+                await buy("before", 271)
+            else:
+                later.extend([buy("after", 271), buy("too", 271)])
+                await buy("whoever", 273)  # of others nobody is held
+                await asyncio.sleep(0.05)
+                assert not any(task.done() for task in later)
+            return await super().claim(*rest)  # type: ignore[no-any-return]
+
+    late = Late()
+    call = KeyedCall(lambda _: None)
+    commands = [enrol(world, 271), enrol(world, 272)]
+    async with asyncio.timeout(10):
+        assert await coalescer.submit_all(late, tenant, commands, call) == [271, 272]
+        assert late.claims == 2
+        bought = await asyncio.gather(*later)
+        assert [each.status for each in bought] == ["ACCEPTED", "ACCEPTED"]
+        assert (await buy("at last", 272)).status == "ACCEPTED"
 
 
 async def test_a_full_queue_refuses_at_once_and_does_nothing(
