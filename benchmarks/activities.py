@@ -87,6 +87,7 @@ def measure(sizes: Sizes) -> Part:
                 ):
                     if number:
                         found[name].append(measured)
+            _check(postgres.url, place.account.org_id, targets)
             lines.append(_line(targets, services, found))
         memory = [
             Memory(f"{named(workers)}: activities", peak_mib(each.pid))
@@ -94,6 +95,19 @@ def measure(sizes: Sizes) -> Part:
         ]
         memory.append(Memory("ORM: activities", peak_mib(rival.pid)))
         return Part([Section("Activities", "activities", "matching targets", lines)], memory)
+
+
+def _check(owner_url: str, org_id: int, targets: int) -> None:
+    """Raise if not every activity moved every counter: what moves nothing is recorded sooner."""
+    with psycopg.connect(owner_url) as connection:
+        row = connection.execute(
+            "SELECT count(*), sum((SELECT count(*) FROM jsonb_array_elements(details->'effects') e "
+            "WHERE e->>3 = 'ADDED')) FROM journal WHERE org_id = %s AND what = 'ACTIVITY'",
+            (org_id,),
+        ).fetchone()
+    activities, moved = row if row is not None else (0, 0)
+    if not activities or moved != activities * targets:
+        raise RuntimeError(f"{activities:,} activities moved {moved or 0:,} counters")
 
 
 def _round(
