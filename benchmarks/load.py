@@ -139,6 +139,9 @@ def _converse(
         if requests:
             began[descriptor] = time.perf_counter()
             connections[descriptor].sendall(requests.pop())
+        else:
+            # Nothing more will come of it, but that the service may end it before the others are done.
+            ready.unregister(descriptor)
 
     for descriptor in connections:
         send_next(descriptor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import math
 import re
@@ -15,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.charts import Chart, Point, Series, bars, lines
+from benchmarks.load import Load, run
 from benchmarks.place import Crowd
 from benchmarks.report import BEGIN, END, PAGE, write_report
 from benchmarks.results import (
@@ -124,6 +126,32 @@ def test_every_customer_of_a_crowd_comes_once(size: int) -> None:
     assert sorted(came) == list(range(50, 50 + size))
     with pytest.raises(ValueError, match="are asked for"):
         crowd.ids(0, size + 1)
+
+
+async def test_a_connection_that_is_done_may_be_closed_before_the_others_are() -> None:
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+    gone = asyncio.Event()
+
+    async def answered(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        if b"/slow/1 " in head:
+            await gone.wait()
+        is_busy = b"/slow/3 " in head
+        writer.write(answer.replace(b"200 OK", b"503 Busy") if is_busy else answer)
+        await writer.drain()
+        writer.close()
+        if b"/slow/2 " in head:
+            asyncio.get_running_loop().call_later(0.1, gone.set)
+
+    async with await asyncio.start_server(answered, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()
+        load = Load(
+            url=f"http://{host}:{port}", method="GET", path="/slow/{id}", authorization="", connections=3,
+            ids=[1, 2, 3],
+        )  # fmt: skip
+        result = await asyncio.to_thread(run, load)
+    assert (result.requests, result.busy, result.refused) == (3, 1, 0)
+    assert result.latency.max_ms >= 100
 
 
 def test_statuses_are_counted_wherever_the_chunks_end() -> None:
