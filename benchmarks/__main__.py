@@ -97,11 +97,23 @@ def _measure(name: str, sizes: Sizes, here: Machine, given: argparse.Namespace) 
         sections=part.sections,
         memory=part.memory,
         facts=part.facts,
+        changed=_changed(sizes, QUICK if given.quick else FULL),
     )
     append(run, given.results)
     sys.stdout.write(tables.plain(run) + "\n")
     sys.stdout.flush()
     return True
+
+
+def _changed(sizes: Sizes, usual: Sizes) -> str:
+    """The options that make of the usual sizes these."""
+    told = []
+    for each in fields(Sizes):
+        value = getattr(sizes, each.name)
+        if value != getattr(usual, each.name):
+            values = value if isinstance(value, tuple) else (value,)
+            told.append(" ".join([f"--{each.name.replace('_', '-')}", *map(str, values)]))
+    return " ".join(told)
 
 
 if __name__ == "__main__":

@@ -87,6 +87,10 @@ def _of_run(run: Run, machine: Machine) -> str:
         f"Measured on {run.at} at commit {run.commit}, "
         f"{run.rounds} round{'s' * (run.rounds > 1)}, {run.minutes:.0f} minutes"
     )
+    if run.is_quick:
+        text += ", tiny, to see that it works"
+    if run.changed:
+        text += f", with `{run.changed}`"
     if run.machine != machine:
         other = run.machine
         text += (

@@ -101,6 +101,8 @@ class Run(msgspec.Struct, frozen=True):
     memory: list[Memory] = []
     facts: dict[str, str] = {}
     """What else one has to know, by its name."""
+    changed: str = ""
+    """The sizes that were not the usual ones, as they were given."""
 
 
 OURS, LIMIT, RIVAL = "OURS", "LIMIT", "RIVAL"

@@ -200,10 +200,18 @@ def test_a_report_has_the_last_run_of_each_part_and_leaves_the_prose(
 def test_a_quick_run_is_reported_only_if_asked_for(page: Path, tmp_path: Path) -> None:
     results = tmp_path / "runs.jsonl"
     append(run_of("reads"), results)
-    quick = Run("reads", "2026-02-01", "abc1234", MACHINE, 1, True, 1, [], [])
+    sections = run_of("reads").sections
+    quick = Run(
+        "reads", "2026-02-01", "abc1234", MACHINE, 1, True, 1, sections, [], {}, "--rounds 1"
+    )
     append(quick, results)
     assert newest(results)["reads"].rounds == 3
     assert newest(results, quick=True)["reads"] == quick
+
+    write_report(results, page, page.parent / "images", quick=True)
+    assert "tiny, to see that it works, with `--rounds 1`" in page.read_text()
+    write_report(results, page, page.parent / "images")
+    assert "tiny" not in page.read_text()
 
     only_quick = tmp_path / "quick.jsonl"
     append(quick, only_quick)
