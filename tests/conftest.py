@@ -1,7 +1,8 @@
 """Fixtures: a PostgreSQL per test process, a database per test module, an organisation per test.
 
 `MILEPOST_TEST_DATABASE_URL` names another server (its superuser) to run against instead of the
-embedded one.
+embedded one. `MILEPOST_TEST_CITUS_URL` names the coordinator of a Citus cluster (a database of its
+superuser's that knows the workers): then every test has a distributed database.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from psycopg import conninfo, sql
 from milepost import embedded
 from milepost.migrate import migrate
 from milepost.settings import Settings
+from tests.citus import distributed_database
 from tests.harness import ADMIN_TOKEN, Org, Service
 
 hypothesis_settings.register_profile("ci", derandomize=True, deadline=None)
@@ -43,6 +45,15 @@ def statements() -> Iterator[list[str]]:
     logger.removeHandler(listener)
     logger.setLevel(logging.NOTSET)
     logger.propagate = True
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is about one server where there are several, and the other way round."""
+    other = "one_server" if "MILEPOST_TEST_CITUS_URL" in os.environ else "citus"
+    left_out = [item for item in items if item.get_closest_marker(other)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(scope="session")
@@ -78,8 +89,13 @@ def _leave_statistics_to_tests(url: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def database_url(server_url: str, template: str) -> Iterator[str]:
+def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """A migrated, empty database of this test module, as its owner."""
+    if citus := os.environ.get("MILEPOST_TEST_CITUS_URL"):
+        with distributed_database(citus) as url:
+            yield url
+        return
+    server_url, template = (request.getfixturevalue(name) for name in ("server_url", "template"))
     with Disposable(server_url, f"milepost_{uuid.uuid4().hex[:12]}", template=template) as url:
         yield url
 

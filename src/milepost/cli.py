@@ -1,4 +1,6 @@
-"""The command `milepost`: serve, migrate, org, import, rebuild, doctor, backup, restore, openapi, errors."""
+"""The command `milepost`: serve, migrate, distribute, org, import, rebuild, doctor, backup, restore, openapi,
+errors.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +26,8 @@ from milepost.api.openapi import render
 from milepost.backup import BackupError, back_up
 from milepost.backup import restore as restore_database
 from milepost.database import DatabaseUnavailable, database
+from milepost.distribution import SHARDS, DistributionError
+from milepost.distribution import distribute as distribute_database
 from milepost.doctor import examine
 from milepost.errors import Refusal
 from milepost.errors_page import render_page
@@ -96,6 +100,34 @@ def migrate(data: Data = None, database_url: DatabaseUrl = None) -> None:
         typer.echo(f"Migrated the database to {revision}.")
     if not applied:
         typer.echo("The database is at the newest schema.")
+
+
+@app.command()
+def distribute(
+    dry_run: Annotated[
+        bool | None, typer.Option("--dry-run", help="Only print the statements; change nothing.")
+    ] = None,
+    shards: Annotated[
+        int, typer.Option(min=1, max=1024, help="Parts that the customers are divided into.")
+    ] = SHARDS,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Turn a migrated database with the Citus extension into reference and distributed tables.
+
+    Prints each statement. While no service runs; run it again after an interruption, and it goes on.
+    """
+    settings = _settings(database_url=database_url)
+    if settings.embedded:
+        _fail("the embedded PostgreSQL has no Citus: give the coordinator's --database-url")
+    statements = distribute_database(settings.database_url, shards=shards, dry_run=bool(dry_run))
+    done = 0
+    try:
+        for done, statement in enumerate(statements, 1):  # noqa: B007 - counted
+            typer.echo(f"{statement};")
+    except DistributionError as error:
+        _fail(str(error))
+    if not done:
+        typer.echo("-- The database is distributed: there is nothing to do.")
 
 
 @org.command("create")

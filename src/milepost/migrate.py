@@ -43,7 +43,7 @@ def migrate(url: str) -> list[str]:
     try:
         connecting = psycopg.connect(url, autocommit=True, connect_timeout=10)
     except psycopg.Error as error:
-        raise MigrationError(f"cannot reach the database: {_why(error)}") from None
+        raise MigrationError(f"cannot reach the database: {why(error)}") from None
     with connecting as connection:
         if connection.info.server_version < SERVER_VERSION_MIN * 10_000:
             raise MigrationError(
@@ -66,7 +66,7 @@ def migrate(url: str) -> list[str]:
                 "run the release that migrated it, or a newer one"
             )
         if before != newest_revision():
-            _upgrade(url)
+            _upgrade(url, propagated=_is_distributed(connection))
     return [
         path.stem
         for path in sorted((migrations_dir() / "versions").glob("[0-9]*.sql"))
@@ -74,7 +74,7 @@ def migrate(url: str) -> list[str]:
     ]
 
 
-def _why(error: psycopg.Error) -> str:
+def why(error: psycopg.Error) -> str:
     """What the error says, unless that may quote the password of the URL, which cannot be read then."""
     text = str(error).strip()
     answered = text.startswith(("connection failed:", "connection timeout"))
@@ -94,14 +94,30 @@ def _revision(connection: psycopg.Connection[tuple[object, ...]]) -> str | None:
     return str(row[0]) if row else None
 
 
-def _upgrade(url: str) -> None:
+def _is_distributed(connection: psycopg.Connection[tuple[object, ...]]) -> bool:
+    row = connection.execute(
+        "SELECT to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL"
+    ).fetchone()
+    if row is None or not row[0]:
+        return False
+    row = connection.execute("SELECT EXISTS (SELECT FROM pg_dist_partition)").fetchone()
+    return row is not None and bool(row[0])
+
+
+def _upgrade(url: str, *, propagated: bool) -> None:
     # Imported only when there is something to do: a restart shall not pay for it.
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
     from sqlalchemy import create_engine, pool  # noqa: PLC0415
 
+    options = "-c lock_timeout=4s -c statement_timeout=0"
+    if not propagated:
+        # Where there is Citus but nothing is distributed yet, nothing of it is the workers' business either;
+        # and some of what the job queue brings they would not take. Elsewhere the setting is nobody's.
+        options += " -c citus.enable_ddl_propagation=off"
+
     def connect() -> psycopg.Connection[tuple[object, ...]]:
-        return psycopg.connect(url, options="-c lock_timeout=4s -c statement_timeout=0")
+        return psycopg.connect(url, options=options)
 
     engine = create_engine("postgresql+psycopg://", creator=connect, poolclass=pool.NullPool)
     config = Config()
