@@ -29,6 +29,7 @@ def test_the_command_line_wins_over_the_environment_and_that_over_the_default() 
         ("POOL_TIMEOUT_SECONDS", "nan"),
         ("CREDENTIAL_TTL_SECONDS", "inf"),
         ("SECRET_KEY", "short"),
+        ("POOLER_URL", "postgresql://:secret@127.0.0.1:6432/milepost"),
         ("SECRET_KEY", f"{'x' * 32}, short"),
         ("SECRET_KEY", f"{'x' * 32},"),
     ],

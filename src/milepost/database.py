@@ -8,7 +8,7 @@ role at start-up, so even `RESET ROLE` stays inside it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -34,6 +34,17 @@ SESSION = {
 
 
 SNAPSHOT = b"ISOLATION LEVEL REPEATABLE READ READ ONLY"
+# Told to a session on a distributed database (`distribution.py`). What a transaction is set to with SET LOCAL
+# holds on the workers too; writes of several customers don't wait for one another shard by shard, which only
+# copies of a shard would need; and a session has one connection to each worker, so that those can be counted.
+ON_SHARDS = """
+SET citus.propagate_set_commands = 'local';
+SET citus.all_modifications_commutative = on;
+SET citus.max_adaptive_executor_pool_size = 1
+"""
+HAS_CITUS = "SELECT to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL"
+IS_DISTRIBUTED = "SELECT EXISTS (SELECT FROM pg_catalog.pg_dist_partition)"
+
 PING_SECONDS = 5.0
 _checking: set[asyncio.Task[None]] = set()
 
@@ -143,6 +154,7 @@ async def owner_transaction(url: str) -> AsyncIterator[Tx]:
         async with await Connection.connect(
             url, application_name="milepost_doctor", connect_timeout=5
         ) as connection:
+            await _recognise(connection)
             tx = Transaction(connection, SNAPSHOT)
             try:
                 yield tx
@@ -173,6 +185,31 @@ def jobs_pool(url: str, settings: Settings) -> AsyncConnectionPool[Connection]:
 def _pool(
     url: str, role: str, size_max: int, settings: Settings, **more: str
 ) -> AsyncConnectionPool[Connection]:
+    """The connections of a role; through the pooler if there is one, unless they need `more` of a session."""
+    pooled = bool(settings.pooler_url) and not more
+    if pooled:
+        # Whoever shares sessions by transaction passes nothing of a session on: the role itself logs in, and
+        # brings its settings; a statement that was prepared may be another session's.
+        info = conninfo.make_conninfo(settings.pooler_url, user=role, application_name=role)
+    else:
+        info = _direct(url, role, settings, more)
+    return AsyncConnectionPool(
+        info,
+        connection_class=Connection,
+        configure=recogniser(role, pooled=pooled),
+        kwargs={"prepare_threshold": None if pooled else 5, "connect_timeout": 5},
+        min_size=1,
+        max_size=size_max,
+        max_waiting=1_000,
+        timeout=settings.pool_timeout_seconds,
+        max_lifetime=30 * 60,
+        reconnect_timeout=60,
+        open=False,
+        name=role,
+    )
+
+
+def _direct(url: str, role: str, settings: Settings, more: dict[str, str]) -> str:
     session = {
         **SESSION,
         "role": role,
@@ -183,16 +220,31 @@ def _pool(
     given = conninfo.conninfo_to_dict(url)
     if given.get("options"):
         options = f"{given['options']} {options}"
-    return AsyncConnectionPool(
-        conninfo.make_conninfo(url, options=options, application_name=role),
-        connection_class=Connection,
-        kwargs={"connect_timeout": 5},
-        min_size=1,
-        max_size=size_max,
-        max_waiting=1_000,
-        timeout=settings.pool_timeout_seconds,
-        max_lifetime=30 * 60,
-        reconnect_timeout=60,
-        open=False,
-        name=role,
-    )
+    return conninfo.make_conninfo(url, options=options, application_name=role)
+
+
+def recogniser(role: str, *, pooled: bool) -> Callable[[Connection], Awaitable[None]]:
+    """What each new connection of a pool is asked."""
+
+    async def recognise(connection: Connection) -> None:
+        # As the owner, nothing would be hidden from anybody: a pooler may leave start-up options out.
+        if (user := await _ask(connection, "SELECT current_user::text")) != role:
+            raise psycopg.OperationalError(f"the connection is {user}'s and not {role}'s")
+        connection.keeps_statements = not pooled
+        await _recognise(connection, pooled=pooled)
+
+    return recognise
+
+
+async def _recognise(connection: Connection, *, pooled: bool = False) -> None:
+    """Find out whether a new connection's database is distributed, and set the session to it."""
+    if await _ask(connection, HAS_CITUS) and await _ask(connection, IS_DISTRIBUTED):
+        connection.is_distributed = True
+        for setting in () if pooled else ON_SHARDS.split(";"):
+            await connection.execute(setting.encode())
+    await connection.commit()
+
+
+async def _ask(connection: Connection, question: str) -> object:
+    row = await (await connection.execute(question.encode())).fetchone()
+    return row[0] if row else None

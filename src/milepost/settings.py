@@ -24,6 +24,8 @@ class Settings:
     """Holds the embedded PostgreSQL (`pg`), its lock and the generated `admin-token` and `secret-key`."""
     database_url: str = ""
     """A PostgreSQL >= 15; empty: the embedded one in `data_dir`."""
+    pooler_url: str = field(default="", repr=False)
+    """A PgBouncer before that database, for what needs no session of its own; empty: none."""
     workers: int = 1
     demo: bool = False
     admin_token: str = field(default="", repr=False)
@@ -124,6 +126,8 @@ def _parse(name: str, kind: str, text: str) -> object:
 
 
 def _check(settings: Settings) -> None:
+    if settings.pooler_url and settings.embedded:
+        raise SettingError("MILEPOST_POOLER_URL needs the MILEPOST_DATABASE_URL that is behind it")
     bounds: dict[str, tuple[float, float]] = {
         "port": (0, 65_535),
         "workers": (1, 64),

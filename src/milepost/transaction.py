@@ -43,6 +43,10 @@ class Connection(AsyncConnection[tuple[Any, ...]]):
         self.prepared: dict[tuple[bytes, tuple[int, ...]], bytes] = {}
         self.prepared_count = 0
         """Ever. Names are not used again, for one whose preparation failed may exist or not."""
+        self.keeps_statements = True
+        """Not over a pooler, where the next transaction may be in another session."""
+        self.is_distributed = False
+        """Whether `milepost distribute` has distributed the database over several servers."""
 
 
 class Reply:
@@ -96,13 +100,27 @@ class Transaction:
             statements.debug(sql)
         statement = read_statement(sql)
         encoded = encode(statement, parameters, self._connection.transformer)
-        name = self._prepare(statement, encoded)
-        self._pgconn.send_query_prepared(
-            name, encoded.values, param_formats=encoded.formats, result_format=_BINARY
-        )
+        if self._connection.keeps_statements:
+            name = self._prepare(statement, encoded)
+            self._pgconn.send_query_prepared(
+                name, encoded.values, param_formats=encoded.formats, result_format=_BINARY
+            )
+        else:
+            self._pgconn.send_query_params(
+                statement.text, encoded.values, encoded.types, encoded.formats, _BINARY
+            )
         reply = Reply(self)
         self._answers.append(reply)
         return reply
+
+    @property
+    def is_distributed(self) -> bool:
+        """Whether the database is distributed over several servers."""
+        return self._connection.is_distributed
+
+    def set_local(self, name: str, value: int) -> None:
+        """Write down a setting that holds until the transaction ends, on every server."""
+        self._command(f"SET LOCAL {name} = '{value:d}'".encode())
 
     def _prepare(self, statement: Statement, encoded: Encoded) -> bytes:
         """The name of the statement, prepared now if it was not before."""
