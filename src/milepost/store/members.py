@@ -30,7 +30,8 @@ from milepost.store.holdings import (
 )
 from milepost.store.journal import encode_details
 from milepost.store.outbox import SAVE_OUTBOX, outbox_rows
-from milepost.store.pipeline import Reply, Rows, ask, tell
+from milepost.store.pipeline import Reply, Rows, ask, statement_on, tell
+from milepost.store.shards import RETURNING, on_shards
 
 # The version must be read before the rows that it guards. Under READ COMMITTED each statement sees its
 # own moment: rows newer than the version lose at `claim`, rows older than it would be lost silently.
@@ -46,6 +47,16 @@ LEFT JOIN LATERAL (
 ) AS v ON true
 """
 
+on_shards(
+    ASK_VERSIONS,
+    """
+SELECT k.customer_id, coalesce(v.version, 0)
+FROM unnest(%b::bigint[]) AS k (customer_id)
+JOIN customers c ON c.org_id = %b AND c.customer_id = k.customer_id
+LEFT JOIN customer_versions v ON v.org_id = %b AND v.customer_id = c.customer_id
+""",
+)
+
 # Of whoever the books have, erased customers too. Read, too, before the rows that they guard.
 ASK_KEPT_VERSIONS = """
 SELECT k.customer_id, coalesce(v.version, 0)
@@ -55,6 +66,18 @@ LEFT JOIN LATERAL (
     WHERE s.org_id = %b AND s.customer_id = k.customer_id OFFSET 0
 ) AS v ON true
 """
+
+on_shards(
+    ASK_KEPT_VERSIONS,
+    """
+WITH k AS MATERIALIZED (SELECT unnest(%b::bigint[]) AS customer_id)
+SELECT k.customer_id, coalesce(v.version, 0)
+FROM k LEFT JOIN (
+    SELECT customer_id, version FROM customer_versions
+    WHERE org_id = %b AND customer_id = ANY ($1::bigint[])
+) AS v ON v.customer_id = k.customer_id
+""",
+)
 
 ASK_STINTS = """
 SELECT e.customer_id, e.target_id, e.enrolment_id, e.stint, e.enrolled_at, e.from_period_id, e.left_at,
@@ -205,6 +228,9 @@ FROM unnest(%b::bigint[], %b::bigint[], %b::smallint[], %b::timestamptz[], %b::t
     AS k (customer_id, version, ordinal, at, what, reason, target_group_id, target_id, period_id, details,
           request_id, credential_id, till_id, store_id)
 """
+
+for _statement in (SAVE_REWARDS, SAVE_ACTIVITIES, SAVE_JOURNAL, SAVE_REDEMPTIONS):
+    on_shards(_statement, _statement + RETURNING)
 
 _encode = msgspec.json.Encoder().encode
 _encode_numbers = msgspec.json.Encoder(decimal_format="number").encode
@@ -386,7 +412,7 @@ async def save_changes(tx: Tx, tenant: Tenant, changes: Sequence[Changes]) -> No
         (SAVE_OUTBOX, outbox_rows(changes)),
     ):
         if rows:
-            branches.append(f"branch_{len(branches)} AS ({statement})")
+            branches.append(f"branch_{len(branches)} AS ({statement_on(tx, statement)})")
             parameters += [tenant.org_id, *map(list, zip(*rows, strict=True))]
     if branches:
         await tell(tx, f"WITH {', '.join(branches)} SELECT", *parameters)
