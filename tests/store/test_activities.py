@@ -133,6 +133,7 @@ async def test_two_processes_that_record_for_the_same_customers_lose_nothing(
     assert {value(world, customer) for customer in customers} == {Decimal(40)}
 
 
+@pytest.mark.one_server
 @pytest.mark.parametrize("size", [1, 10, 300])
 async def test_the_number_of_statements_does_not_depend_on_the_size_of_the_batch(
     world: World, runner: Runner, tenant: Tenant, size: int, statements: list[str]
@@ -151,6 +152,7 @@ async def test_the_number_of_statements_does_not_depend_on_the_size_of_the_batch
     assert sorted(ids) == sorted(row[0] for row in stored[-size:])  # type: ignore[type-var]
 
 
+@pytest.mark.one_server
 async def test_the_loads_walk_indexes_whatever_the_statistics_say(
     world: World, runner: Runner, tenant: Tenant
 ) -> None:

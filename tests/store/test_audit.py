@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import psycopg
+import pytest
 
 from milepost.database import SESSION
 from milepost.rules.audit import JOURNAL_ACTIONS
@@ -31,6 +32,7 @@ def test_a_page_of_the_trail_is_read_in_the_order_of_its_index(world: World) -> 
     assert "Sort" not in found
 
 
+@pytest.mark.one_server
 def test_the_entries_of_a_subject_are_found_by_it(world: World) -> None:
     about = ("CUSTOMER", "CUSTOMER", "7", "7")
     acts = (world.org_id, 7, list(JOURNAL_ACTIONS), None, None, *PAGE)
@@ -46,6 +48,7 @@ def test_the_entries_of_a_subject_are_found_by_it(world: World) -> None:
     assert "Seq Scan" not in found
 
 
+@pytest.mark.one_server
 def test_an_erasure_reaches_the_books_by_their_keys(world: World) -> None:
     entries = (world.org_id, 7, 0, 100)
     salt = b"salt"
@@ -90,6 +93,7 @@ def test_first_answers_are_found_by_their_customers(world: World) -> None:
     assert "Seq Scan on idempotency_keys" not in found
 
 
+@pytest.mark.one_server
 def test_an_export_is_read_in_the_order_of_the_primary_keys(world: World) -> None:
     for statement, after in (
         (exports.ASK_ACTIVITIES, ("",)),

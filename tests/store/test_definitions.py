@@ -316,6 +316,7 @@ async def test_a_save_for_another_organisation_than_the_transactions_is_refused(
     assert group.id not in (await load(runner, tenant)).groups
 
 
+@pytest.mark.one_server
 @pytest.mark.parametrize("cycles", [1, 100])
 async def test_an_edit_takes_the_same_statements_however_large_the_group_is(
     runner: Runner, tenant: Tenant, cycles: int, statements: list[str]

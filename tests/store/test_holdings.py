@@ -531,6 +531,7 @@ async def test_who_is_issued_a_promotion_while_a_limit_is_set_is_counted_too(
 # Statements and plans
 
 
+@pytest.mark.one_server
 @pytest.mark.parametrize("size", [1, 10, 100])
 async def test_the_statements_of_a_call_do_not_depend_on_its_customers(
     world: World, runner: Runner, tenant: Tenant, size: int, statements: list[str]
@@ -562,6 +563,7 @@ async def test_the_statements_of_a_call_do_not_depend_on_its_customers(
     assert len(statements) == 11
 
 
+@pytest.mark.one_server
 async def test_who_is_refused_by_what_all_have_used_up_waits_for_no_claim(
     world: World, runner: Runner, tenant: Tenant, statements: list[str]
 ) -> None:
@@ -585,6 +587,7 @@ async def test_who_is_refused_by_what_all_have_used_up_waits_for_no_claim(
         ({"limits": (at_most("TIMES", "PROMOTION", 10**4, "DAILY"),)}, 3),
     ],
 )
+@pytest.mark.one_server
 async def test_recording_an_activity_asks_of_promotions_only_what_they_depend_on(
     world: World,
     runner: Runner,
@@ -654,6 +657,7 @@ STATEMENTS: dict[str, tuple[str, tuple[Any, ...]]] = {
 }
 
 
+@pytest.mark.one_server
 @pytest.mark.parametrize("name", STATEMENTS)
 @pytest.mark.parametrize("known", [False, True])
 async def test_every_statement_walks_indexes_whatever_the_statistics_say(

@@ -93,6 +93,7 @@ async def test_batches_over_the_same_customers_in_any_order_never_deadlock(
     assert rest <= {LOST, ALREADY_ENROLLED}
 
 
+@pytest.mark.one_server
 @pytest.mark.parametrize("size", [1, 10, 200])
 async def test_the_number_of_statements_does_not_depend_on_the_size_of_the_batch(
     world: World, runner: Runner, tenant: Tenant, size: int, statements: list[str]
@@ -107,6 +108,7 @@ async def test_the_number_of_statements_does_not_depend_on_the_size_of_the_batch
     assert len(statements) == 8
 
 
+@pytest.mark.one_server
 async def test_the_loads_walk_the_primary_keys_whatever_the_statistics_say(
     world: World, runner: Runner, tenant: Tenant
 ) -> None:

@@ -33,6 +33,7 @@ def heard(world: World) -> None:
     )
 
 
+@pytest.mark.one_server
 @pytest.mark.parametrize("size", [1, 200])
 async def test_being_heard_costs_a_batch_no_statement_whatever_its_size(
     world: World,

@@ -313,10 +313,12 @@ def cyclic(world: World) -> None:
     )
     world.run(
         "UPDATE enrolments SET from_period_id = NULL, "
-        "anchored_at = timestamptz '2026-06-01' + customer_id * interval '1 hour' WHERE org_id = %(org)s"
+        "anchored_at = (timestamp '2026-06-01' + customer_id * interval '1 hour') AT TIME ZONE 'UTC' "
+        "WHERE org_id = %(org)s"
     )
 
 
+@pytest.mark.one_server
 @pytest.mark.parametrize("size", [5, 50])
 async def test_the_number_of_statements_does_not_depend_on_the_size_of_the_batch(
     own: World, runner: Runner, size: int, statements: list[str]
@@ -335,6 +337,7 @@ async def test_the_number_of_statements_does_not_depend_on_the_size_of_the_batch
     assert len(statements) == asked + (batches - 1) * 15 + 7
 
 
+@pytest.mark.one_server
 async def test_the_next_page_is_read_from_the_index_whatever_the_statistics_say(
     own: World, runner: Runner
 ) -> None:
@@ -370,9 +373,11 @@ async def test_the_database_finds_due_what_the_rules_say_is_due(
         world = make_world(database_url, next(_org_ids))
         world.run(f"UPDATE target_groups SET {change} WHERE org_id = %(org)s")
         world.run(
-            "UPDATE target_periods SET created_at = timestamptz '2026-05-01' + %(n)s * interval '17 days', "
-            "closes_at = ends_at + (SELECT settlement_delay_days FROM target_groups WHERE org_id = %(org)s) "
-            "* interval '1 day' WHERE org_id = %(org)s",
+            "UPDATE target_periods "
+            "SET created_at = (timestamp '2026-05-01' + %(n)s * interval '17 days') AT TIME ZONE 'UTC', "
+            "closes_at = (ends_at AT TIME ZONE 'UTC' + interval '1 day' * ("
+            "SELECT settlement_delay_days FROM target_groups WHERE org_id = %(org)s)) AT TIME ZONE 'UTC' "
+            "WHERE org_id = %(org)s",
             n=number,
         )
         tenant = tenant_of(world)

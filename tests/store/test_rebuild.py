@@ -379,6 +379,7 @@ async def test_organisations_are_compared_each_for_itself(
     assert await checks.check(repair=True) == (1, 0)
 
 
+@pytest.mark.one_server
 async def test_the_reads_walk_the_primary_keys_whatever_the_statistics_say(
     world: World, runner: Runner, tenant: Tenant
 ) -> None:

@@ -268,6 +268,7 @@ async def test_the_group_is_simulated_as_it_was_when_that_was_asked_for(
     world.run("UPDATE orgs SET definitions_revision = definitions_revision + 1")
 
 
+@pytest.mark.one_server
 async def test_the_loads_walk_the_primary_keys_whatever_the_statistics_say(
     world: World, runner: Runner, tenant: Tenant
 ) -> None:

@@ -81,6 +81,7 @@ async def read(runner: Runner, tenant: Tenant, load: Load, customer: int) -> obj
         ("tracked", 3),
     ],
 )
+@pytest.mark.one_server
 @pytest.mark.parametrize("rows", [0, 1, 50])
 async def test_a_view_takes_the_same_statements_however_much_there_is_to_show(
     world: World,
@@ -358,6 +359,7 @@ async def test_effects_come_back_exactly_as_they_were_noted(
     assert dict(entries[0].details) == {"activity": "e", "eventName": "run"}
 
 
+@pytest.mark.one_server
 async def test_the_loads_walk_indexes_whatever_the_statistics_say(
     world: World, runner: Runner, tenant: Tenant
 ) -> None:

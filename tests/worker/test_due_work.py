@@ -73,8 +73,10 @@ def real_org(database_url: str, customers: int) -> World:
     world.run("UPDATE orgs SET sandbox = false, sandbox_now = NULL WHERE org_id = %(org)s")
     world.run("UPDATE target_groups SET reward_allocation = 'PERIOD_END' WHERE org_id = %(org)s")
     world.run(
-        "UPDATE target_periods SET created_at = '2020-01-01', starts_at = starts_at - interval '5 years', "
-        "ends_at = ends_at - interval '5 years' WHERE org_id = %(org)s"
+        "UPDATE target_periods SET created_at = '2020-01-01', "
+        "starts_at = (starts_at AT TIME ZONE 'UTC' - interval '5 years') AT TIME ZONE 'UTC', "
+        "ends_at = (ends_at AT TIME ZONE 'UTC' - interval '5 years') AT TIME ZONE 'UTC' "
+        "WHERE org_id = %(org)s"
     )
     first = world.group_id + 1
     enrol_everybody(world, customers, world.group_id, first)

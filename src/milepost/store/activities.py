@@ -12,15 +12,17 @@ from milepost.rules.activities import Activity, LineItem
 from milepost.rules.returns import Received
 from milepost.store.journal import decode_details
 from milepost.store.pipeline import Reply, Rows, ask
+from milepost.store.shards import on_shards
 
-_OF_CUSTOMERS = """
+_COLUMNS = """
 SELECT a.activity_id, a.customer_id, a.type, a.occurred_at, a.event_name, a.net_amount, a.gross_amount,
        a.store_id, a.zone_id, a.concept_id, a.line_items::text, a.attributes::text, a.return_of, a.is_full,
-       j.details::text
+       j.details::text"""
+_OF_CUSTOMERS = f"""{_COLUMNS}
 FROM unnest(%b::bigint[], %b::text[]) AS k (customer_id, named)
 CROSS JOIN LATERAL (
     SELECT * FROM activities a WHERE a.org_id = %b AND a.customer_id = k.customer_id
-"""
+"""  # noqa: S608 - ours
 _WITH_THEIR_LINES = """
 ) AS a
 LEFT JOIN LATERAL (
@@ -33,6 +35,17 @@ ASK_ACTIVITIES = f"{_OF_CUSTOMERS} AND a.activity_id = k.named OFFSET 0 {_WITH_T
 ASK_RETURNS = f"""{_OF_CUSTOMERS} AND a.return_of = k.named OFFSET 0 {_WITH_THEIR_LINES}
 ORDER BY a.customer_id, a.version, a.ordinal
 """
+for _statement, _named in ((ASK_ACTIVITIES, "activity_id"), (ASK_RETURNS, "return_of")):
+    on_shards(
+        _statement,
+        f"""{_COLUMNS}
+FROM unnest(%b::bigint[], %b::text[]) AS k (customer_id, named)
+JOIN activities a ON a.org_id = %b AND a.customer_id = k.customer_id AND a.{_named} = k.named
+LEFT JOIN journal j ON j.org_id = a.org_id AND j.customer_id = a.customer_id AND j.version = a.version
+    AND j.ordinal = a.ordinal
+ORDER BY a.customer_id, a.version, a.ordinal
+""",
+    )
 
 
 async def ask_activities(tx: Tx, tenant: Tenant, keys: Collection[tuple[int, str]]) -> Reply:

@@ -15,6 +15,7 @@ import msgspec
 from milepost.database import Tenant, Tx
 from milepost.rules.customers import Additions, Identifier, Known, Registry
 from milepost.store.pipeline import Reply, ask, tell
+from milepost.store.shards import on_shards
 
 ASK_IDENTIFIERS = """
 SELECT i.kind, i.value, i.customer_id, i.sources
@@ -44,6 +45,16 @@ CROSS JOIN LATERAL (
 ) AS taken
 """
 
+on_shards(
+    ASK_TAKEN_IDS,
+    """
+WITH k AS (SELECT %b::bigint[] AS customers)
+SELECT customer_id FROM customers WHERE org_id = %b AND customer_id = ANY ($1::bigint[])
+UNION ALL
+SELECT customer_id FROM erasures WHERE org_id = %b AND customer_id = ANY ($1::bigint[])
+""",
+)
+
 # Ids that were moved in may lie where the sequence comes to: it goes on to the next that are free.
 ALLOT_IDS = """
 SELECT k.customer_id
@@ -52,6 +63,25 @@ WHERE (SELECT true FROM customers c WHERE c.org_id = %b AND c.customer_id = k.cu
   AND (SELECT true FROM erasures e WHERE e.org_id = %b AND e.customer_id = k.customer_id) IS NULL
 LIMIT %b
 """
+
+# Fewer, where some are taken: then it is asked again.
+on_shards(
+    ALLOT_IDS,
+    """
+WITH asked AS MATERIALIZED (SELECT %b::bigint AS root, %b::bigint AS same_root, %b::integer AS count),
+k AS MATERIALIZED (
+    SELECT nextval('customer_ids') AS customer_id FROM generate_series(1, (SELECT count FROM asked))
+)
+SELECT customer_id FROM k
+WHERE customer_id NOT IN (
+    SELECT customer_id FROM customers
+    WHERE org_id = (SELECT root FROM asked) AND customer_id IN (SELECT customer_id FROM k)
+) AND customer_id NOT IN (
+    SELECT customer_id FROM erasures
+    WHERE org_id = (SELECT root FROM asked) AND customer_id IN (SELECT customer_id FROM k)
+)
+""",
+)
 
 # Sources are only ever added. So an identifier is as it was decided on if it still names the customer
 # and none of the sources to add has come meanwhile; others that have come are kept.
@@ -131,14 +161,14 @@ async def load_registry(
     named = await _ask_identifiers(tx, tenant, identifiers)
     root = tenant.root_org_id
     taken = await ask(tx, ASK_TAKEN_IDS, sorted(set(asked_ids)), root, root)
-    allotted = await ask(tx, ALLOT_IDS, root, root, count)
-    return Registry(
-        await _known(named),
-        {customer_id for (customer_id,) in await taken.rows()},
-        deque(
-            customer_id for (customer_id,) in await allotted.rows() if customer_id not in asked_ids
-        ),
-    )
+    reply = await ask(tx, ALLOT_IDS, root, root, count)
+    known = await _known(named)
+    taken_ids = {customer_id for (customer_id,) in await taken.rows()}
+    allotted = [customer_id for (customer_id,) in await reply.rows()]
+    while len(allotted) < count:
+        more = await ask(tx, ALLOT_IDS, root, root, count - len(allotted))
+        allotted += [customer_id for (customer_id,) in await more.rows()]
+    return Registry(known, taken_ids, deque(each for each in allotted if each not in asked_ids))
 
 
 async def claim(

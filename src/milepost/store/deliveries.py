@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from milepost.database import Tenant, Tx
 from milepost.rules.deliveries import Delivery, Health, Queue, Tried
 from milepost.store.pipeline import ask, tell
+from milepost.store.shards import on_shards
 from milepost.store.webhooks import Endpoint, decode_webhook
 
 ASK_ENDPOINT = """
@@ -39,6 +40,25 @@ ASK_OUTBOX = """
 SELECT customer_id, version, webhook_id FROM webhook_outbox WHERE org_id = %b
 ORDER BY customer_id, version, webhook_id LIMIT %b
 """
+
+# A commit shows on the coordinator a moment before it shows on the workers, where the entries are: what
+# cannot be read yet is left for the next look.
+on_shards(
+    ASK_OUTBOX,
+    """
+WITH b AS MATERIALIZED (
+    SELECT org_id, customer_id, version, webhook_id FROM webhook_outbox WHERE org_id = %b
+    ORDER BY customer_id, version, webhook_id LIMIT %b
+), seen AS MATERIALIZED (
+    SELECT DISTINCT b.customer_id, b.version FROM b
+    JOIN customer_versions v ON v.org_id = b.org_id AND v.customer_id = b.customer_id
+        AND v.version >= b.version
+)
+SELECT customer_id, version, webhook_id FROM b
+WHERE customer_id = 0 OR (customer_id, version) IN (SELECT customer_id, version FROM seen)
+ORDER BY customer_id, version, webhook_id
+""",
+)
 
 # Whoever waits for an earlier one of the same customer is due when that is.
 EXPAND = """
@@ -161,6 +181,26 @@ CROSS JOIN LATERAL (
 ) AS j
 ON CONFLICT DO NOTHING
 """
+
+on_shards(
+    REPLAY_PAGE,
+    """
+WITH w AS (SELECT %b::text AS webhook_id),
+k AS MATERIALIZED (
+    SELECT org_id, customer_id FROM unnest(%b::bigint[], %b::bigint[]) AS k (org_id, customer_id)
+), j AS MATERIALIZED (
+    SELECT DISTINCT j.org_id, j.customer_id, j.version
+    FROM journal j JOIN k ON k.org_id = j.org_id AND k.customer_id = j.customer_id
+    WHERE j.at >= %b AND k.customer_id <> 0
+)
+INSERT INTO webhook_outbox (org_id, customer_id, version, webhook_id)
+SELECT j.org_id, j.customer_id, j.version, w.webhook_id FROM j, w
+UNION ALL
+SELECT p.org_id, 0, p.revision, w.webhook_id FROM promotion_changes p, w
+WHERE p.at >= %b AND p.org_id IN (SELECT org_id FROM k WHERE customer_id = 0)
+ON CONFLICT DO NOTHING
+""",
+)
 
 MOVE_REPLAY = """
 UPDATE webhook_replays SET cursor_org_id = %b, cursor_customer_id = %b WHERE org_id = %b AND webhook_id = %b

@@ -15,6 +15,7 @@ from milepost.rules.effects import Changes, Earn, Issual, Usage
 from milepost.rules.holdings import REVOKED, Redeemed, Standings
 from milepost.rules.redemption import HoldingsNeeded
 from milepost.store.pipeline import Reply, Rows, ask, tell
+from milepost.store.shards import on_shards
 
 # The open rows of a customer are those whose `ended_as` is null, not `ended_at`: the indexes of what is due
 # know only the latter, and the planner would take one of these while it has no statistics of a new table.
@@ -35,6 +36,28 @@ CROSS JOIN LATERAL (
     WHERE e.org_id = %b AND e.customer_id = k.customer_id AND e.promotion_id = k.promotion_id OFFSET 0
 ) AS e
 """
+
+on_shards(
+    ASK_COUNTS,
+    """
+WITH k AS MATERIALIZED (
+    SELECT customer_id, promotion_id FROM unnest(%b::bigint[], %b::bigint[]) AS k (customer_id, promotion_id)
+), i AS MATERIALIZED (
+    SELECT i.customer_id, i.promotion_id, count(*) FILTER (WHERE NOT i.is_dummy) AS issuals,
+           count(*) FILTER (WHERE i.ended_as = 'REVOKED') AS revoked
+    FROM issuals i JOIN k ON k.customer_id = i.customer_id AND k.promotion_id = i.promotion_id
+    WHERE i.org_id = %b AND i.customer_id = ANY ($1::bigint[]) GROUP BY i.customer_id, i.promotion_id
+), e AS MATERIALIZED (
+    SELECT e.customer_id, e.promotion_id, count(*) AS earned,
+           count(*) FILTER (WHERE e.ended_as = 'REVOKED') AS revoked
+    FROM earns e JOIN k ON k.customer_id = e.customer_id AND k.promotion_id = e.promotion_id
+    WHERE e.org_id = %b AND e.customer_id = ANY ($1::bigint[]) GROUP BY e.customer_id, e.promotion_id
+)
+SELECT k.customer_id, k.promotion_id, coalesce(i.issuals, 0), coalesce(i.revoked, 0), coalesce(e.earned, 0),
+       coalesce(e.revoked, 0)
+FROM k LEFT JOIN i USING (customer_id, promotion_id) LEFT JOIN e USING (customer_id, promotion_id)
+""",
+)
 
 _ISSUAL = """
     i.issual_id, i.promotion_id, i.issued_at, i.expires_at, i.is_dummy, i.entry_id, i.ended_at, i.ended_as"""
@@ -89,6 +112,27 @@ LEFT JOIN LATERAL (
 ) AS r ON true
 """
 
+on_shards(
+    ASK_REDEEMED,
+    """
+WITH k AS MATERIALIZED (
+    SELECT customer_id, promotion_id, since
+    FROM unnest(%b::bigint[], %b::bigint[], %b::timestamptz[]) AS k (customer_id, promotion_id, since)
+), t AS MATERIALIZED (
+    SELECT r.customer_id, r.promotion_id, count(*) AS times, sum(r.points) AS points
+    FROM redemptions r JOIN k ON k.customer_id = r.customer_id AND k.promotion_id = r.promotion_id
+    WHERE r.org_id = %b AND r.customer_id = ANY ($1::bigint[]) GROUP BY r.customer_id, r.promotion_id
+), r AS MATERIALIZED (
+    SELECT r.customer_id, r.promotion_id, r.paid_for, r.occurred_at, r.points
+    FROM redemptions r JOIN k ON k.customer_id = r.customer_id AND k.promotion_id = r.promotion_id
+    WHERE r.org_id = %b AND r.customer_id = ANY ($1::bigint[]) AND r.occurred_at > k.since
+)
+SELECT k.customer_id, k.promotion_id, coalesce(t.times, 0), coalesce(t.points, 0), r.paid_for, r.occurred_at,
+       r.points
+FROM k LEFT JOIN t USING (customer_id, promotion_id) LEFT JOIN r USING (customer_id, promotion_id)
+""",
+)
+
 ASK_USAGE = """
 SELECT promotion_id, earns, revoked_earns, redemptions, points FROM promotion_usage
 WHERE org_id = %b AND promotion_id = ANY (%b::bigint[])
@@ -105,6 +149,22 @@ CROSS JOIN LATERAL (
     ORDER BY r.occurred_at DESC LIMIT k.most OFFSET 0
 ) AS r
 """
+
+on_shards(
+    ASK_REDEEMED_BY_ALL,
+    """
+SELECT promotion_id, occurred_at
+FROM (
+    SELECT k.promotion_id, k.most, r.occurred_at, row_number() OVER (
+               PARTITION BY k.promotion_id, k.since, k.until ORDER BY r.occurred_at DESC) AS place
+    FROM unnest(%b::bigint[], %b::timestamptz[], %b::timestamptz[], %b::bigint[])
+        AS k (promotion_id, since, until, most)
+    JOIN redemptions r ON r.org_id = %b AND r.promotion_id = k.promotion_id
+        AND r.occurred_at > k.since AND r.occurred_at <= k.until AND r.occurred_at > '-infinity'
+) AS r
+WHERE place <= most
+""",
+)
 
 ASK_DUE_EARNS = f"""
 SELECT e.customer_id, {_EARN}

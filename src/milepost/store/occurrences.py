@@ -11,7 +11,14 @@ from milepost.rules.envelopes import Recipient
 from milepost.rules.notification_blocks import Occurrence
 from milepost.store.pipeline import Rows, ask
 from milepost.store.promotions import PromotionChange, read_change
-from milepost.store.views import NOTIFIES, OCCURRENCES, read_occurrence, read_profiles
+from milepost.store.shards import on_shards
+from milepost.store.views import (
+    NOTIFIES,
+    OCCURRENCES,
+    OCCURRENCES_ON_SHARDS,
+    read_occurrence,
+    read_profiles,
+)
 
 _EACH = "FROM unnest(%b::bigint[]) AS k (customer_id) CROSS JOIN LATERAL"
 
@@ -54,6 +61,16 @@ CROSS JOIN LATERAL (
     WHERE org_id = %b AND customer_id = k.customer_id AND version = k.version AND {NOTIFIES} OFFSET 0
 ) AS e
 """  # noqa: S608 - ours
+)
+on_shards(
+    ASK_OCCURRENCES,
+    OCCURRENCES_ON_SHARDS.replace("SELECT j.version", "SELECT j.customer_id, j.version", 1).format(
+        f"""
+SELECT e.* FROM unnest(%b::bigint[], %b::bigint[]) AS k (asked_id, asked_version)
+JOIN (SELECT * FROM journal WHERE org_id = %b AND {NOTIFIES}) AS e
+    ON e.customer_id = k.asked_id AND e.customer_id = ANY ($1::bigint[]) AND e.version = k.asked_version
+"""  # noqa: S608 - ours
+    ),
 )
 
 ASK_CHANGES = """

@@ -14,6 +14,7 @@ from milepost.database import Tenant, Tx
 from milepost.rules.due import Due
 from milepost.rules.effects import OwnCycleEnd
 from milepost.store.pipeline import Reply, Rows, ask, tell
+from milepost.store.shards import on_shards
 
 _INT64_MIN = -(2**63)
 
@@ -57,6 +58,26 @@ WHERE NOT o.sandbox AND (
 ORDER BY o.org_id
 """  # noqa: S608 - ours
 
+# There each table is gone through by itself, and organisations are found in what came of that.
+_DUE_NOW = """(
+    SELECT org_id FROM cycle_ends WHERE due_at <= %b
+    UNION SELECT org_id FROM issuals WHERE expires_at <= %b AND ended_at IS NULL AND NOT is_dummy
+    UNION SELECT org_id FROM earns WHERE expires_at <= %b AND ended_at IS NULL
+)"""
+on_shards(
+    ASK_ORGS_WITH_DUE_WORK,
+    f"""
+WITH unfinished AS MATERIALIZED (
+    SELECT DISTINCT p.org_id {_UNFINISHED.format(org="p.org_id").replace(" OFFSET 0", "")}
+), due AS MATERIALIZED {_DUE_NOW}
+SELECT o.org_id, o.root_org_id FROM orgs o
+WHERE NOT o.sandbox AND (
+    o.org_id IN (SELECT org_id FROM unfinished) OR o.org_id IN (SELECT org_id FROM due)
+)
+ORDER BY o.org_id
+""",  # noqa: S608 - ours
+)
+
 ASK_OLDEST_DUE = f"""
 SELECT min(least(
     (SELECT min(d.due_at) {_UNFINISHED.format(org="o.org_id")}),
@@ -68,6 +89,29 @@ SELECT min(least(
 ))
 FROM orgs o WHERE NOT o.sandbox
 """  # noqa: S608 - ours
+
+on_shards(
+    ASK_OLDEST_DUE,
+    f"""
+WITH unfinished AS MATERIALIZED (
+    SELECT p.org_id, min(d.due_at) AS due_at
+    {_UNFINISHED.format(org="p.org_id").replace(" OFFSET 0", "")} GROUP BY p.org_id
+), ends AS MATERIALIZED (
+    SELECT org_id, min(due_at) AS due_at FROM cycle_ends WHERE due_at <= %b GROUP BY org_id
+), issued AS MATERIALIZED (
+    SELECT org_id, min(expires_at) AS due_at FROM issuals
+    WHERE expires_at <= %b AND ended_at IS NULL AND NOT is_dummy GROUP BY org_id
+), earned AS MATERIALIZED (
+    SELECT org_id, min(expires_at) AS due_at FROM earns
+    WHERE expires_at <= %b AND ended_at IS NULL GROUP BY org_id
+)
+SELECT min(d.due_at) FROM (
+    SELECT * FROM unfinished UNION ALL SELECT * FROM ends
+    UNION ALL SELECT * FROM issued UNION ALL SELECT * FROM earned
+) AS d
+WHERE d.org_id IN (SELECT org_id FROM orgs WHERE NOT sandbox)
+""",  # noqa: S608 - ours
+)
 
 ASK_PASSES = """
 SELECT k.period_id, k.kind, p.step, p.cursor_customer_id, p.pending, p.finished_at IS NOT NULL
@@ -89,6 +133,20 @@ CROSS JOIN LATERAL (
 ) AS e
 ORDER BY e.customer_id LIMIT %b
 """
+
+# On shards each of them answers for the customers that it has.
+on_shards(
+    ASK_PAGE,
+    """
+WITH asked AS MATERIALIZED (
+    SELECT %b::bigint[] AS targets, %b::bigint AS org_id, %b::bigint AS after, %b::integer AS size
+)
+SELECT DISTINCT e.customer_id FROM enrolments e
+WHERE e.org_id = (SELECT org_id FROM asked) AND e.target_id = ANY ((SELECT targets FROM asked)::bigint[])
+  AND e.customer_id > (SELECT after FROM asked)
+ORDER BY e.customer_id LIMIT %b
+""",
+)
 
 # Each kind is asked for a whole batch, of which those come first that fell due first.
 ASK_CUSTOMERS_WITH_OWN = """
@@ -149,6 +207,15 @@ DELETE FROM cycle_ends WHERE ctid = ANY (ARRAY(
     ) AS c
 ))
 """
+on_shards(
+    DELETE_ENDS,
+    """
+DELETE FROM cycle_ends c
+USING unnest(%b::bigint[], %b::bigint[], %b::bigint[]) AS k (customer_id, target_id, period_id)
+WHERE c.org_id = %b AND c.customer_id = k.customer_id AND c.target_id = k.target_id
+  AND c.period_id = k.period_id
+""",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from milepost.rules.rebuild import Corrections, Grant, State, grant_key
 from milepost.store.journal import decode_details
 from milepost.store.members import add_progress, ask_stints_of_customers, read_stints, save_changes
 from milepost.store.pipeline import Reply, ask, tell
+from milepost.store.shards import on_shards
 
 ASK_CUSTOMERS_AFTER = """
 SELECT v.customer_id, v.version FROM customer_versions v
@@ -102,6 +103,23 @@ CROSS JOIN LATERAL (
 ORDER BY j.customer_id, j.version, j.ordinal
 """
 
+on_shards(
+    ASK_JOURNAL,
+    """
+SELECT customer_id, version, ordinal, at, what, reason, target_group_id, target_id, period_id, details
+FROM (
+    SELECT j.customer_id, j.version, j.ordinal, j.at, j.what, j.reason, j.target_group_id, j.target_id,
+           j.period_id, j.details::text,
+           row_number() OVER (PARTITION BY j.customer_id ORDER BY j.version, j.ordinal) AS place
+    FROM unnest(%b::bigint[], %b::bigint[], %b::smallint[]) AS k (customer_id, version, ordinal)
+    JOIN journal j ON j.org_id = %b AND j.customer_id = k.customer_id
+        AND (j.version, j.ordinal) > (k.version, k.ordinal)
+) AS j
+WHERE place <= %b
+ORDER BY customer_id, version, ordinal
+""",
+)
+
 # Activities that don't point to their entry, and entries whose activity is not there.
 ASK_STRAY_ACTIVITIES = """
 SELECT a.customer_id, a.activity_id, 'version ' || a.version || ' ordinal ' || a.ordinal, NULL
@@ -131,6 +149,28 @@ LEFT JOIN LATERAL (
 WHERE j.activity_id IS NOT NULL AND a.activity_id IS NULL
 ORDER BY 1, 2
 """
+
+on_shards(
+    ASK_STRAY_ACTIVITIES,
+    """
+SELECT a.customer_id, a.activity_id, 'version ' || a.version || ' ordinal ' || a.ordinal, NULL
+FROM unnest(%b::bigint[]) AS k (customer_id)
+JOIN activities a ON a.org_id = %b AND a.customer_id = k.customer_id
+LEFT JOIN journal j ON j.org_id = a.org_id AND j.customer_id = a.customer_id AND j.version = a.version
+    AND j.ordinal = a.ordinal
+WHERE (j.what = 'ACTIVITY' AND j.reason = a.type AND j.details ->> 'activity' = a.activity_id
+       AND j.details ->> 'eventName' = a.event_name
+       AND (j.details ->> 'occurredAt')::timestamptz = a.occurred_at) IS NOT TRUE
+UNION ALL
+SELECT j.customer_id, j.details ->> 'activity', NULL, 'version ' || j.version || ' ordinal ' || j.ordinal
+FROM unnest(%b::bigint[]) AS k (customer_id)
+JOIN journal j ON j.org_id = %b AND j.customer_id = k.customer_id AND j.what = 'ACTIVITY'
+LEFT JOIN activities a ON a.org_id = j.org_id AND a.customer_id = j.customer_id
+    AND a.activity_id = j.details ->> 'activity'
+WHERE j.details ->> 'activity' IS NOT NULL AND a.activity_id IS NULL
+ORDER BY 1, 2
+""",
+)
 
 DROP_PROGRESS = """
 DELETE FROM progress p USING unnest(%b::bigint[], %b::bigint[], %b::bigint[])

@@ -15,6 +15,7 @@ from milepost.rules.definitions import TargetGroup
 from milepost.rules.simulation import CycleTally, LevelTally, RewardTally, Tally
 from milepost.store.activities import read_activity
 from milepost.store.pipeline import Rows, ask, tell
+from milepost.store.shards import on_shards
 
 COLUMNS = """
     simulation_id, status, target_group_id, definition ->> 'name', starts_at, ends_at, created_at, started_at,
@@ -62,6 +63,9 @@ WHERE org_id = %b AND simulation_id = %b AND status IN ('QUEUED', 'RUNNING')
   AND (held_until IS NULL OR held_until <= %b)
 RETURNING simulation_id
 """
+
+# Row-level security counts those of the organisation.
+on_shards(HOLD, HOLD.replace(" v WHERE v.org_id = simulations.org_id", ""))
 
 ADVANCE = """
 UPDATE simulations
@@ -113,6 +117,25 @@ CROSS JOIN LATERAL (
 ) AS a
 ORDER BY a.customer_id, a.version, a.ordinal
 """
+
+on_shards(
+    ASK_ACTIVITIES,
+    """
+SELECT version, ordinal, activity_id, customer_id, type, occurred_at, event_name, net_amount, gross_amount,
+       store_id, zone_id, concept_id, line_items, attributes, return_of, is_full
+FROM (
+    SELECT a.version, a.ordinal, a.activity_id, a.customer_id, a.type, a.occurred_at, a.event_name,
+           a.net_amount, a.gross_amount, a.store_id, a.zone_id, a.concept_id, a.line_items::text,
+           a.attributes::text, a.return_of, a.is_full,
+           row_number() OVER (PARTITION BY a.customer_id ORDER BY a.version, a.ordinal) AS place
+    FROM unnest(%b::bigint[], %b::bigint[], %b::smallint[]) AS k (customer_id, version, ordinal)
+    JOIN activities a ON a.org_id = %b AND a.customer_id = k.customer_id AND a.occurred_at >= %b
+        AND a.occurred_at < %b AND (a.version, a.ordinal) > (k.version, k.ordinal)
+) AS a
+WHERE place <= %b
+ORDER BY customer_id, version, ordinal
+""",
+)
 
 _encode = msgspec.json.Encoder().encode
 _decode_group = msgspec.json.Decoder(TargetGroup).decode

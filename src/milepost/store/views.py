@@ -23,6 +23,7 @@ from milepost.rules.reasons import ACTIVITY, HIDDEN_WHATS, NOTIFYING_WHATS
 from milepost.store.journal import decode_details
 from milepost.store.members import add_progress, read_stints
 from milepost.store.pipeline import Reply, Rows, ask
+from milepost.store.shards import on_shards
 
 ASK_CUSTOMER = """
 SELECT loyalty_type, created_at FROM customers WHERE org_id = %b AND customer_id = %b
@@ -121,12 +122,20 @@ NOTIFIES = f"""(
       details, 'strict $.effects[*][5] ? (@ like_regex "^-?[0.]*[1-9]")', '{{}}', true))
 """
 _NOTIFYING = f"SELECT * FROM journal WHERE org_id = %b AND customer_id = %b AND {NOTIFIES}"  # noqa: S608
-OCCURRENCES = """
+_CALLER = """
+LEFT JOIN LATERAL (SELECT * FROM callers WHERE credential_id = j.credential_id OFFSET 0) AS b ON true
+LEFT JOIN LATERAL (SELECT * FROM callers WHERE credential_id = j.till_id OFFSET 0) AS t ON true
+LEFT JOIN LATERAL (
+    SELECT * FROM stores WHERE org_id = b.org_id AND store_id = j.store_id OFFSET 0
+) AS s ON true
+ORDER BY j.version, j.ordinal
+"""
+OCCURRENCES = f"""
 SELECT j.version, j.ordinal, j.at, j.what, j.reason, j.target_group_id, j.target_id, j.period_id,
        j.details::text, j.request_id, c.at, c.what, c.reason, c.details::text,
        coalesce(j.till_id, b.credential_id), t.name, s.code, s.name, s.external_id, s.external_id_1,
        s.external_id_2
-FROM ({}) AS j
+FROM ({{}}) AS j
 LEFT JOIN LATERAL (
     SELECT version, ordinal FROM activities a
     WHERE a.org_id = j.org_id AND a.customer_id = j.customer_id
@@ -136,22 +145,36 @@ LEFT JOIN LATERAL (
     SELECT * FROM journal c
     WHERE c.org_id = j.org_id AND c.customer_id = j.customer_id AND c.version = a.version
       AND c.ordinal = a.ordinal OFFSET 0
-) AS c ON true
-LEFT JOIN LATERAL (SELECT * FROM callers WHERE credential_id = j.credential_id OFFSET 0) AS b ON true
-LEFT JOIN LATERAL (SELECT * FROM callers WHERE credential_id = j.till_id OFFSET 0) AS t ON true
-LEFT JOIN LATERAL (
-    SELECT * FROM stores WHERE org_id = b.org_id AND store_id = j.store_id OFFSET 0
-) AS s ON true
-ORDER BY j.version, j.ordinal
-"""
-ASK_OCCURRENCES_BEFORE = OCCURRENCES.format(
+) AS c ON true{_CALLER}"""  # noqa: S608 - ours
+# Customers are on the workers, who calls is on the coordinator: one after the other.
+OCCURRENCES_ON_SHARDS = f"""
+WITH j AS MATERIALIZED ({{}}), c AS MATERIALIZED (
+    SELECT DISTINCT a.org_id, a.customer_id, a.activity_id, c.at, c.what, c.reason, c.details::text AS details
+    FROM j
+    JOIN activities a ON a.org_id = j.org_id AND a.customer_id = j.customer_id
+        AND a.activity_id = j.details ->> 'activity' AND j.what <> 'ACTIVITY'
+    JOIN journal c ON c.org_id = a.org_id AND c.customer_id = a.customer_id AND c.version = a.version
+        AND c.ordinal = a.ordinal
+)
+SELECT j.version, j.ordinal, j.at, j.what, j.reason, j.target_group_id, j.target_id, j.period_id,
+       j.details::text, j.request_id, c.at, c.what, c.reason, c.details,
+       coalesce(j.till_id, b.credential_id), t.name, s.code, s.name, s.external_id, s.external_id_1,
+       s.external_id_2
+FROM j
+LEFT JOIN c ON c.org_id = j.org_id AND c.customer_id = j.customer_id
+    AND c.activity_id = j.details ->> 'activity' AND j.what <> 'ACTIVITY'{_CALLER}"""  # noqa: S608 - ours
+_BEFORE = (
     f"{_NOTIFYING} AND (version, ordinal) < (%b::bigint, %b::integer)"
     " ORDER BY version DESC, ordinal DESC LIMIT %b"
 )
-ASK_OCCURRENCES_AFTER = OCCURRENCES.format(
+_AFTER = (
     f"{_NOTIFYING} AND (version, ordinal) > (%b::bigint, %b::integer)"
     " ORDER BY version, ordinal LIMIT %b"
 )
+ASK_OCCURRENCES_BEFORE = OCCURRENCES.format(_BEFORE)
+ASK_OCCURRENCES_AFTER = OCCURRENCES.format(_AFTER)
+on_shards(ASK_OCCURRENCES_BEFORE, OCCURRENCES_ON_SHARDS.format(_BEFORE))
+on_shards(ASK_OCCURRENCES_AFTER, OCCURRENCES_ON_SHARDS.format(_AFTER))
 
 _LAST = 2**63 - 1
 
