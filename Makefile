@@ -6,7 +6,7 @@ PYTHON ?= python3.14 python3.13 python3.12 python3.11 python3
 # Test processes, and what they run: make test WORKERS=1 TESTS=tests/rules
 WORKERS ?= 2
 TESTS ?= tests
-# More options for the command behind run, test or bench: make run ARGS="--port 9000"
+# More options for the command behind run, test, bench, faults or soak: make run ARGS="--port 9000"
 ARGS ?=
 
 pip_install := $(BIN)/python -m pip install -qq --no-input --disable-pip-version-check
@@ -25,7 +25,7 @@ venv_missing := $(shell test -x $(BIN)/python && test -x $(BIN)/pip || echo venv
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .SUFFIXES:
-.PHONY: help run test test-rules setup check format-check lint audit types imports format lock openapi errors bench clean venv
+.PHONY: help run test test-rules setup check format-check lint audit types imports format lock openapi errors bench faults soak clean venv
 
 help:
 	@echo "make run         start Milepost with the demo data at http://127.0.0.1:8080"
@@ -39,6 +39,8 @@ help:
 	@echo "make openapi     renew openapi.json"
 	@echo "make errors      renew docs/errors.md"
 	@echo "make bench       measure everything beside rivals (45 minutes; ARGS=--quick: three; ARGS=--help)"
+	@echo "make faults      kill the service at 200 random moments under load (10 minutes)"
+	@echo "make soak        20 minutes of mixed load: does anything grow without bound?"
 	@echo "make clean       remove .venv and every cache; the data in .milepost stays"
 
 run: $(runtime)
@@ -96,6 +98,12 @@ errors: $(runtime)
 
 bench: $(dev)
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+faults: $(dev)
+	@$(BIN)/python -m tests.faults $(ARGS)
+
+soak: $(dev)
+	@$(BIN)/python -m benchmarks.soak $(ARGS)
 
 clean:
 	rm -rf .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist

@@ -42,8 +42,9 @@ class Process:
     After a kill it answers at another `url`; the clients of its organisations follow.
     """
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, *, workers: int = 1) -> None:
         self.data_dir = data_dir
+        self.workers = workers
         self._orgs: list[Org] = []
 
     def __enter__(self) -> Self:
@@ -60,6 +61,16 @@ class Process:
             embedded.start(self.data_dir / "pg").stop()
 
     @property
+    def pid(self) -> int:
+        """Of its first process."""
+        return self._process.pid
+
+    def postmaster(self) -> int:
+        """The first process of its PostgreSQL; 0 while there is none that says so."""
+        line = first_line(self._pid_file)
+        return int(line) if line else 0
+
+    @property
     def database_url(self) -> str:
         url = embedded.running_url(self.data_dir / "pg")
         assert url is not None
@@ -70,7 +81,10 @@ class Process:
         log = self.data_dir.with_name("service.log")
         with log.open("ab") as errors:
             self._process = subprocess.Popen(
-                command("serve", "--port", "0", "--data", str(self.data_dir)),
+                command(
+                    *("serve", "--port", "0", "--workers", str(self.workers)),
+                    *("--data", str(self.data_dir)),
+                ),
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
@@ -125,12 +139,16 @@ class Process:
     def recover(self, victim: str) -> None:
         """Start the service again; PostgreSQL it starts again by itself."""
         if victim == SERVICE:
-            self._ended()
-            self.start()
+            self.restart()
         else:
             # The killed one's children answer on until they notice, so its successor is waited for.
             wait_for(lambda: first_line(self._pid_file) not in ("", self._killed))
             self.await_ready()
+
+    def restart(self) -> None:
+        """Start it again after its first process has ended."""
+        self._ended()
+        self.start()
 
     def worker(self) -> int | None:
         """The process that does due work, while there is one."""

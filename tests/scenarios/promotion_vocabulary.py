@@ -129,7 +129,7 @@ def offer(org: Org, kind: str = ENROL_AND_ISSUE, **fields: Any) -> Offer:
         "programId": program_id,
         "name": f"Offer {number}",
         "type": kind,
-        "startDate": org.now(),
+        "startDate": fields.pop("startDate", None) or org.now(),
         "endDate": NO_END,
         "criteria": {"event": "TransactionAdd"},
         "rewards": [COFFEE],
