@@ -8,16 +8,17 @@ role at start-up, so even `RESET ROLE` stays inside it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg
 from psycopg import AsyncConnection, conninfo, sql
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from milepost.settings import Settings
-from milepost.transaction import Connection, Transaction
+from milepost.transaction import SILENCE_SECONDS, Connection, Transaction
 
 Tx = Transaction
 """An open transaction: what store functions take. They neither begin nor end it."""
@@ -45,6 +46,14 @@ SET citus.max_adaptive_executor_pool_size = 1
 HAS_CITUS = "SELECT to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL"
 IS_DISTRIBUTED = "SELECT EXISTS (SELECT FROM pg_catalog.pg_dist_partition)"
 
+# A server that vanished, with its machine or the way to it, is noticed in about so long, on connections at
+# rest too; on a unix socket none of this has a meaning.
+PATIENCE = {
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "20000",
+}
 PING_SECONDS = 5.0
 _checking: set[asyncio.Task[None]] = set()
 
@@ -91,13 +100,21 @@ class Database:
 
     async def ping(self) -> None:
         """Ask the database for nothing, on a sound connection; raises `DatabaseUnavailable`."""
-        try:
-            async with asyncio.timeout(PING_SECONDS):
-                await self.app.check()
-                async with self.transaction() as tx:
-                    await tx.ask("SELECT").rows()
-        except TimeoutError:
-            raise DatabaseUnavailable("timeout") from None
+        asking = _beside(self._ask_for_nothing())
+        # Not `asyncio.timeout`: to cancel what a silent server was asked takes as long again.
+        await asyncio.wait((asking,), timeout=PING_SECONDS)
+        if not asking.done():
+            asking.cancel()
+            raise DatabaseUnavailable("timeout")
+        asking.result()
+
+    async def _ask_for_nothing(self) -> None:
+        await self.app.check()
+        async with self.transaction() as tx:
+            await tx.ask("SELECT").rows()
+
+    async def _check(self) -> None:
+        await asyncio.gather(self.app.check(), self.operator.check())
 
     async def notifications(self, channel: str) -> AsyncIterator[str]:
         """The payloads of a channel as they come; raises `DatabaseUnavailable` when that ends."""
@@ -137,11 +154,23 @@ class Database:
             if isinstance(error, CONFLICTS):
                 raise
             if not isinstance(error, PoolTimeout):
-                # Its neighbours in the pool broke with it: replaced now, they fail nobody else.
-                checking = asyncio.create_task(pool.check())
-                _checking.add(checking)
-                checking.add_done_callback(_checking.discard)
+                # Its neighbours broke with it: replaced now, they fail nobody else.
+                _ = _beside(self._check())
             raise DatabaseUnavailable(type(error).__name__) from error
+
+
+def _beside(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """A task that somebody may, and nobody need, wait for."""
+    task = asyncio.create_task(work)
+    _checking.add(task)
+
+    def ended(task: asyncio.Task[None]) -> None:
+        _checking.discard(task)
+        if not task.cancelled():
+            task.exception()  # that is enough to say that it is known
+
+    task.add_done_callback(ended)
+    return task
 
 
 @asynccontextmanager
@@ -170,6 +199,7 @@ CONFLICTS = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetecte
 
 def database(url: str, settings: Settings) -> Database:
     """The pools for `url`, not yet open."""
+    url = patient(url)
     return Database(
         url,
         app=_pool(url, "milepost_app", settings.pool_size_max, settings),
@@ -179,7 +209,12 @@ def database(url: str, settings: Settings) -> Database:
 
 def jobs_pool(url: str, settings: Settings) -> AsyncConnectionPool[Connection]:
     """The connections of the worker's job queue, which lives in a schema of its own; not yet open."""
-    return _pool(url, "milepost_operator", 2, settings, search_path="jobs")
+    return _pool(patient(url), "milepost_operator", 2, settings, search_path="jobs")
+
+
+def patient(url: str) -> str:
+    """The URL with bounds on how long a vanished server is believed in, where it says nothing of its own."""
+    return conninfo.make_conninfo("", **{**PATIENCE, **conninfo.conninfo_to_dict(url)})
 
 
 def _pool(
@@ -190,12 +225,18 @@ def _pool(
     if pooled:
         # Whoever shares sessions by transaction passes nothing of a session on: the role itself logs in, and
         # brings its settings; a statement that was prepared may be another session's.
-        info = conninfo.make_conninfo(settings.pooler_url, user=role, application_name=role)
+        info = conninfo.make_conninfo(
+            patient(settings.pooler_url), user=role, application_name=role
+        )
     else:
         info = _direct(url, role, settings, more)
+
+    class Bounded(Connection):
+        silence_seconds = settings.statement_timeout_seconds + SILENCE_SECONDS
+
     return AsyncConnectionPool(
         info,
-        connection_class=Connection,
+        connection_class=Bounded,
         configure=recogniser(role, pooled=pooled),
         kwargs={"prepare_threshold": None if pooled else 5, "connect_timeout": 5},
         min_size=1,

@@ -8,10 +8,11 @@ and decodes the rows.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Sequence
 from logging import DEBUG, getLogger
-from typing import Any
+from typing import Any, TypeVar
 
 from psycopg import AsyncConnection, Error, OperationalError, pq
 from psycopg.abc import PQGen
@@ -22,7 +23,11 @@ from psycopg.pq.abc import PGconn, PGresult
 
 from milepost.statements import Encoded, Statement, encode, read_statement
 
+T = TypeVar("T")
 Rows = Sequence[tuple[Any, ...]]
+
+SILENCE_SECONDS = 3.0
+"""How much longer than a statement may take a server may say nothing: then it is given up."""
 
 PREPARED_MAX = 500
 """Statements that a connection keeps prepared; it forgets all when it has so many."""
@@ -35,7 +40,13 @@ _BINARY = pq.Format.BINARY
 
 
 class Connection(AsyncConnection[tuple[Any, ...]]):
-    """A connection that knows which statements it has prepared: text and types, with the name of each."""
+    """A connection that knows which statements it has prepared: text and types, with the name of each.
+
+    It ends when its server says nothing for `silence_seconds`: PostgreSQL ends a statement that takes too long,
+    but only we can end the wait for one that it never got, or whose answer was lost on a way that seems open.
+    """
+
+    silence_seconds = 30.0 + SILENCE_SECONDS
 
     def __init__(self, pgconn: PGconn, **more: Any) -> None:
         super().__init__(pgconn, **more)
@@ -47,6 +58,22 @@ class Connection(AsyncConnection[tuple[Any, ...]]):
         """Not over a pooler, where the next transaction may be in another session."""
         self.is_distributed = False
         """Whether `milepost distribute` has distributed the database over several servers."""
+
+    async def wait(
+        self,
+        gen: PQGen[T],
+        interval: float = 0.1,
+        timeout: float | None = None,  # noqa: ASYNC109 - the signature is psycopg's
+    ) -> T:
+        """As psycopg's, within `silence_seconds`; raises `OperationalError` after that."""
+        began = time.monotonic()
+        try:
+            return await super().wait(gen, interval, timeout or self.silence_seconds)
+        except OperationalError:
+            if time.monotonic() - began >= self.silence_seconds:
+                # An answer that comes after all would be taken for that of the next statement.
+                self.pgconn.finish()
+            raise
 
 
 class Reply:

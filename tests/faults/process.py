@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Self
+from typing import Any, Protocol, Self
 
 import httpx
 
@@ -34,6 +34,24 @@ def wait_for(happened: Callable[[], bool]) -> None:
     while not happened():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.005)
+
+
+class Place(Protocol):
+    """A service that can be called; it may answer somewhere else after a while."""
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+
+    @property
+    def database_url(self) -> str:
+        """Its database, as the owner, whatever way it takes there itself."""
+
+    def new_org(self, **fields: Any) -> Org:
+        """A new organisation in UTC: a real one, unless `fields` differ."""
+
+    def connect(self, org: Org) -> httpx.Client:
+        """A client of its own with the till of an organisation."""
 
 
 class Process:
@@ -109,7 +127,7 @@ class Process:
             timeout=DEADLINE_SECONDS,
         )
 
-    def new_org(self, **fields: object) -> Org:
+    def new_org(self, **fields: Any) -> Org:
         """A new organisation in UTC: a real one, unless `fields` differ."""
         made = httpx.post(
             f"{self.url}/milepost/v1/orgs",

@@ -24,7 +24,7 @@ from milepost.imports.running import import_file
 from milepost.runner import Runner
 from milepost.settings import Settings
 from tests.api import payloads
-from tests.faults.process import Process
+from tests.faults.process import Place, Process
 from tests.harness import Org
 from tests.scenarios.promotion_vocabulary import Issued, Offer, offer
 from tests.scenarios.vocabulary import COUNT, Challenge, days, period
@@ -216,7 +216,7 @@ def enrolling(
     )
 
 
-def import_rows(service: Process, org: Org, kind: Kind, folder: Path, rows: Iterable[Any]) -> None:
+def import_rows(service: Place, org: Org, kind: Kind, folder: Path, rows: Iterable[Any]) -> None:
     """Import rows, all of which are accepted."""
     file = folder / f"{kind.name} of {org.id}.ndjson"
     lines = [json.dumps(row) for row in rows]

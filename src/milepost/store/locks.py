@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 import psycopg
 
 from milepost.database import DatabaseUnavailable
-
-Session = psycopg.AsyncConnection[tuple[object, ...]]
+from milepost.transaction import Connection
 
 ASK_LOCK = "SELECT pg_try_advisory_lock(hashtextextended(%s, 7))"
 GIVE_BACK = "SELECT pg_advisory_unlock(hashtextextended(%s, 7))"
@@ -21,7 +20,7 @@ GIVE_BACK = "SELECT pg_advisory_unlock(hashtextextended(%s, 7))"
 class Lock:
     """A lock that is held as long as its connection lasts."""
 
-    _connection: Session
+    _connection: Connection
 
     async def check(self) -> None:
         """Raise `DatabaseUnavailable` if it is lost."""
@@ -35,7 +34,7 @@ class Locks:
     url: str
     _taken: set[str] = field(default_factory=set)
     """By tasks of this process, which for the database are all one."""
-    _connection: Session | None = None
+    _connection: Connection | None = None
     _connecting: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @asynccontextmanager
@@ -66,11 +65,11 @@ class Locks:
         if self._connection is not None:
             await self._connection.close()
 
-    async def _connect(self) -> Session:
+    async def _connect(self) -> Connection:
         async with self._connecting:
             if self._connection is None or self._connection.closed:
                 try:
-                    self._connection = await psycopg.AsyncConnection.connect(
+                    self._connection = await Connection.connect(
                         self.url,
                         autocommit=True,
                         application_name="milepost_locks",
@@ -81,7 +80,7 @@ class Locks:
             return self._connection
 
 
-async def _ask(connection: Session, statement: str, name: str) -> bool:
+async def _ask(connection: Connection, statement: str, name: str) -> bool:
     try:
         cursor = await connection.execute(statement.encode(), (name,))
         row = await cursor.fetchone()
