@@ -61,6 +61,8 @@ class Settings:
     """How long a request's headers may take to arrive."""
     stall_timeout_seconds: float = 30.0
     """How long a caller may neither send what is missing of a body nor take what is answered."""
+    body_bytes_per_second_min: int = 500
+    """How fast a body has to come on the whole, `stall_timeout_seconds` on top; 0, and NDJSON: as it may."""
     credential_ttl_seconds: float = 20.0
     """How long a verified credential is believed without asking the database again."""
     idempotency_days: int = 0
@@ -143,6 +145,7 @@ def _check(settings: Settings) -> None:
         "connections_max": (1, 1_000_000),
         "head_timeout_seconds": (0.1, 3_600),
         "stall_timeout_seconds": (0.1, 3_600),
+        "body_bytes_per_second_min": (0, 1_000_000),
         "credential_ttl_seconds": (0, 300),
         "idempotency_days": (0, 36_500),
         "direct_earn_customers_max": (0, 10_000),

@@ -19,6 +19,7 @@ from tests.harness import ADMIN_TOKEN, Org, Service
 
 HEAD_SECONDS = 0.4
 STALL_SECONDS = 0.6
+BODY_BYTES_PER_SECOND = 200
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +29,7 @@ def service_settings(database_url: str) -> Settings:
         admin_token=ADMIN_TOKEN,
         head_timeout_seconds=HEAD_SECONDS,
         stall_timeout_seconds=STALL_SECONDS,
+        body_bytes_per_second_min=BODY_BYTES_PER_SECOND,
     )
 
 
@@ -158,9 +160,25 @@ def test_a_body_that_stalls_is_not_waited_for_and_one_that_goes_on_is(
         assert closes_within(raw, STALL_SECONDS * 0.7, 4) == b""
     assert "defect" not in capfd.readouterr().err
     with connected(service) as raw:
-        raw.sendall(posting(org, "/v3/targetGroups", "application/json", "6"))
+        raw.sendall(posting(org, "/v3/targetGroups", "application/json", "360"))
         for _ in range(6):
-            raw.sendall(b" ")
+            raw.sendall(b" " * 60)
+            time.sleep(STALL_SECONDS / 4)
+        assert raw.recv(65_536).startswith(b"HTTP/1.1 400")
+
+
+def test_a_body_that_dribbles_in_is_not_waited_for_and_one_that_is_fast_enough_is(
+    service: Service, org: Org
+) -> None:
+    with connected(service) as raw:
+        raw.sendall(posting(org, "/v3/targetGroups", "application/json", "100000"))
+        # Never a pause as long as a stall, and never a body.
+        assert seconds_that_are_taken(raw, b" ") < 4
+    with connected(service) as raw:
+        length = int(BODY_BYTES_PER_SECOND * STALL_SECONDS * 4)
+        raw.sendall(posting(org, "/v3/targetGroups", "application/json", str(length)))
+        for _ in range(8):
+            raw.sendall(b" " * (length // 8))
             time.sleep(STALL_SECONDS / 4)
         assert raw.recv(65_536).startswith(b"HTTP/1.1 400")
 

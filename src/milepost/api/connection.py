@@ -2,8 +2,8 @@
 
 uvicorn hands every header on to the application and waits for ever. Here a request's line and headers are
 bounded, and a connection is closed when its caller does not send the rest of a request or does not take
-an answer. A connection has one timer, which looks a few times within the shortest time-out; a request
-costs two comparisons.
+an answer, or sends a body too slowly. A connection has one timer, which looks a few times within the shortest
+time-out; a request costs two comparisons.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ def connections(settings: Settings) -> type[Connection]:
     class Bounded(Connection):
         head_timeout_seconds = settings.head_timeout_seconds
         stall_timeout_seconds = settings.stall_timeout_seconds
+        body_bytes_per_second_min = settings.body_bytes_per_second_min
         connections_max = settings.connections_max
 
     return Bounded
@@ -52,6 +53,7 @@ class Connection(HttpToolsProtocol):
 
     head_timeout_seconds: float
     stall_timeout_seconds: float
+    body_bytes_per_second_min: int
     connections_max: int
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -69,6 +71,9 @@ class Connection(HttpToolsProtocol):
         self._untaken_bytes = 0
         self._answered_at: float | None = None
         """When a request was answered that has not ended yet."""
+        self._body_from: float | None = None
+        """When the body began that has not ended yet."""
+        self._body_bytes = 0
         shortest = min(self.head_timeout_seconds, self.stall_timeout_seconds)
         self._look_seconds = shortest / LOOKS
         self._looking = self.loop.call_later(self._look_seconds, self._look)
@@ -85,6 +90,8 @@ class Connection(HttpToolsProtocol):
             self._head_bytes += len(data)
             if self._head_from is None:
                 self._head_from = self._heard_at
+        else:
+            self._body_bytes += len(data)
         if self._error is not None or self.parser is None:
             return  # already refused: the rest of it is of no interest
         super().data_received(data)
@@ -95,6 +102,7 @@ class Connection(HttpToolsProtocol):
         """Let the request begin, unless its head is too large."""
         large = self._head_bytes > URL_BYTES_MAX
         self._in_head, self._head_from, self._head_bytes = False, None, 0
+        self._body_from, self._body_bytes = self._heard_at, 0
         if len(self.connections) > self.connections_max:
             self._fail(UNAVAILABLE)
         if len(self.headers) > HEADERS_MAX or (large and self._head_size() > HEAD_BYTES_MAX):
@@ -107,7 +115,7 @@ class Connection(HttpToolsProtocol):
         """Wait for the next request."""
         super().on_message_complete()
         self._in_head = True
-        self._answered_at = None
+        self._answered_at = self._body_from = None
 
     def on_response_complete(self) -> None:
         """Wait for the next request, or a while for the rest of this one, of which nobody wants to know."""
@@ -123,6 +131,11 @@ class Connection(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Refuse what is not HTTP, or what was found to be too much while it was read."""
         self._refuse(self._error or BAD_REQUEST)
+
+    def _is_stream(self) -> bool:
+        """Whether the body is taken as it comes, so that its caller may send it as it happens."""
+        kinds = [value for name, value in self.headers if name == b"content-type"]
+        return any(kind.partition(b";")[0].strip().lower() == wire.NDJSON for kind in kinds)
 
     def _head_size(self) -> int:
         return sum(len(name) + len(value) for name, value in self.headers)
@@ -165,9 +178,21 @@ class Connection(HttpToolsProtocol):
             return now - self._head_from > self.head_timeout_seconds
         if self._answered_at is not None:
             return now - self._answered_at > self.head_timeout_seconds
-        # While this side does not read, the caller is not to blame.
-        is_waiting = not self._in_head and not self.flow.read_paused
-        return is_waiting and now - self._heard_at > self.stall_timeout_seconds
+        if self._in_head:
+            return False
+        if self.flow.read_paused:
+            # While this side does not read, the caller is not to blame.
+            if self._body_from is not None:
+                self._body_from += self._look_seconds
+            return False
+        return now - self._heard_at > self.stall_timeout_seconds or self._dribbles(now)
+
+    def _dribbles(self, now: float) -> bool:
+        """Whether a body has taken longer than its bytes may, a stall's time on top."""
+        if self._body_from is None or not self.body_bytes_per_second_min or self._is_stream():
+            return False
+        allowed = self._body_bytes / self.body_bytes_per_second_min + self.stall_timeout_seconds
+        return now - self._body_from > allowed
 
 
 def _render(error: Error, url: str) -> bytes:
