@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
+from contextlib import suppress
 from contextvars import ContextVar
 from types import TracebackType
 
@@ -47,8 +48,10 @@ def log(event: str, level: str = "info", **fields: object) -> None:
         frames = traceback.extract_tb(error.__traceback__)
         line["error"] = type(error).__name__
         line["trace"] = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
-    sys.stderr.buffer.write(_encode(line | fields) + b"\n")
-    sys.stderr.buffer.flush()
+    # Its disk may be full, its reader gone: a request that is done all the same must not fail of that.
+    with suppress(OSError):
+        sys.stderr.buffer.write(_encode(line | fields) + b"\n")
+        sys.stderr.buffer.flush()
 
 
 def _log_end(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
