@@ -10,7 +10,6 @@ import ssl
 import stat
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +20,7 @@ import httpx
 import psycopg
 import pytest
 
-from milepost import embedded
+from milepost import embedded, metrics
 
 DEMO = httpx.BasicAuth("demo.till", "demo-password")
 ENROL = "/v3/targetGroups/29463/targets/29463/enroll"
@@ -181,20 +180,14 @@ def test_sigterm_ends_within_its_time_although_a_request_hangs(
         # Closed, not committed: the server they are connected to is gone by then.
         with closing(psycopg.connect(url)) as blocking, closing(connect(url)) as watching:
             blocking.execute("LOCK TABLE customer_versions IN EXCLUSIVE MODE")
-            failed: list[Exception] = []
-
-            def ask() -> None:
-                try:
-                    service.enrol(555567088).raise_for_status()
-                except httpx.HTTPError as error:
-                    failed.append(error)
-
-            asking = threading.Thread(target=ask)
+            answers: list[httpx.Response] = []
+            asking = threading.Thread(target=lambda: answers.append(service.enrol(555567088)))
             asking.start()
             await_lock(watching)
             assert service.stop() == 0
             asking.join(10)
-            assert failed
+            assert answers[0].status_code == 503
+            assert answers[0].headers["retry-after"] == "1"
 
 
 def connect(url: str) -> psycopg.Connection[tuple[object, ...]]:
@@ -376,7 +369,7 @@ def test_any_worker_shows_the_figures_of_all_of_them_and_counts_survive_a_kill(
                 client.get(f"{service.client.base_url}/milepost/v1/clock").raise_for_status()
         found = {counted.search(figures())[1] for _ in range(8)}  # type: ignore[index]
         assert found == {"12"}
-        folders = list(Path(tempfile.gettempdir()).glob("milepost-metrics-*"))
+        folders = list(metrics.place().glob("milepost-metrics-*"))
         mine = [folder for folder in folders if any(folder.glob(f"*_{service.process.pid}.db"))]
         workers = children(service.process.pid)
         os.kill(workers[0], signal.SIGKILL)

@@ -6,6 +6,7 @@ the rest of a small request.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from typing import Any
@@ -65,13 +66,21 @@ def edge(app: ASGIApp, keys: IdempotencyKeys, settings: Settings) -> ASGIApp:
                 await send_with_id(begun)
                 await send_with_id(message)
 
+        async def refuse() -> None:
+            unavailable = wire.refuse(Refusal(UNAVAILABLE), scope["path"])
+            await wire.Messages(unavailable)(scope, receive, send_with_id)
+
         in_flight += 1
         try:
             if in_flight > settings.requests_in_flight_max:
-                busy = wire.refuse(Refusal(UNAVAILABLE), scope["path"])
-                await wire.Messages(busy)(scope, receive, send_with_id)
+                await refuse()
             else:
                 await app(scope, receive, send_kept)
+        except asyncio.CancelledError:
+            # The service stops and waits no longer. Whether it was done, its caller learns by asking again.
+            if status:
+                raise
+            await refuse()
         finally:
             in_flight -= 1
             if (keyed := keyed_of(scope)) is not None:
