@@ -42,8 +42,8 @@ _BINARY = pq.Format.BINARY
 class Connection(AsyncConnection[tuple[Any, ...]]):
     """A connection that knows which statements it has prepared: text and types, with the name of each.
 
-    It ends when its server says nothing for `silence_seconds`: PostgreSQL ends a statement that takes too long,
-    but only we can end the wait for one that it never got, or whose answer was lost on a way that seems open.
+    It ends when its server says nothing for `silence_seconds`: PostgreSQL ends a statement that takes too
+    long, but only we can end the wait for one that it never got, or whose answer was lost on the way.
     """
 
     silence_seconds = 30.0 + SILENCE_SECONDS
