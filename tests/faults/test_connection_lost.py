@@ -39,7 +39,7 @@ def service_settings(proxy: Proxy) -> Settings:
         database_url=proxy.url,
         admin_token=ADMIN_TOKEN,
         pool_timeout_seconds=0.3,
-        statement_timeout_seconds=1,
+        statement_timeout_seconds=2,
         rate_limits="none",
     )
 
