@@ -166,6 +166,36 @@ def open_shop(
     return shop
 
 
+async def read(load: Load, real: Shop) -> None:
+    """Look at somebody."""
+    customer = load.somebody()
+    path = load.chance.choice(
+        (
+            f"/v3/users/{customer}/targetGroups",
+            f"/milepost/v1/customers/{customer}/rewards",
+            f"/milepost/v1/customers/{customer}/explanation?targetId={real.visit['targets'][0]['id']}",
+        )
+    )
+    await load.call(real.account, "GET", path)
+
+
+async def pass_half_a_day(load: Load, sandbox: Shop) -> None:
+    """Buy and collect in the sandbox, and move its clock."""
+    shown = await load.call(sandbox.account, "GET", "/milepost/v1/clock")
+    at = datetime.fromisoformat(shown.json()["data"]["now"])
+    some = [load.somebody(SANDBOX_CUSTOMERS) for _ in range(CALL_CUSTOMERS)]
+    for action in ("ENROL", "EARN"):
+        await load.post(
+            sandbox.account, "/v2/promotion/bulk/enrolAndEarn", sandbox.issue(action, some)
+        )
+    bought = [
+        load.purchase(FIRST_CUSTOMER + each, at.isoformat()) for each in range(SANDBOX_CUSTOMERS)
+    ]
+    await load.post(sandbox.account, "/milepost/v1/activities", bought)
+    moved = {"now": (at + timedelta(hours=12)).isoformat()}
+    await load.call(sandbox.account, "PUT", "/milepost/v1/clock", moved)
+
+
 def habits(
     load: Load, real: Shop, sandbox: Shop
 ) -> list[tuple[float, Callable[[], Awaitable[Any]]]]:
@@ -206,36 +236,9 @@ def habits(
                 real.account, "/v2/promotion/bulk/enrolAndEarn", real.issue(action, some)
             )
 
-    async def read() -> None:
-        customer = load.somebody()
-        path = load.chance.choice(
-            (
-                f"/v3/users/{customer}/targetGroups",
-                f"/milepost/v1/customers/{customer}/rewards",
-                f"/milepost/v1/customers/{customer}/explanation?targetId={real.visit['targets'][0]['id']}",
-            )
-        )
-        await load.call(real.account, "GET", path)
-
-    async def pass_half_a_day() -> None:
-        shown = await load.call(sandbox.account, "GET", "/milepost/v1/clock")
-        at = datetime.fromisoformat(shown.json()["data"]["now"])
-        some = [load.somebody(SANDBOX_CUSTOMERS) for _ in range(CALL_CUSTOMERS)]
-        for action in ("ENROL", "EARN"):
-            await load.post(
-                sandbox.account, "/v2/promotion/bulk/enrolAndEarn", sandbox.issue(action, some)
-            )
-        bought = [
-            load.purchase(FIRST_CUSTOMER + each, at.isoformat())
-            for each in range(SANDBOX_CUSTOMERS)
-        ]
-        await load.post(sandbox.account, "/milepost/v1/activities", bought)
-        moved = {"now": (at + timedelta(hours=12)).isoformat()}
-        await load.call(sandbox.account, "PUT", "/milepost/v1/clock", moved)
-
     return [
-        (5, enrol), (5, leave), (1, stream), (5, buy), (0.5, issue), (5, read),
-        (0.1, pass_half_a_day),
+        (5, enrol), (5, leave), (1, stream), (5, buy), (0.5, issue),
+        (5, lambda: read(load, real)), (0.1, lambda: pass_half_a_day(load, sandbox)),
     ]  # fmt: skip
 
 

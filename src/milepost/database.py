@@ -181,7 +181,7 @@ async def owner_transaction(url: str) -> AsyncIterator[Tx]:
     """
     try:
         async with await Connection.connect(
-            url, application_name="milepost_doctor", connect_timeout=5
+            url, autocommit=True, application_name="milepost_doctor", connect_timeout=5
         ) as connection:
             await _recognise(connection)
             tx = Transaction(connection, SNAPSHOT)
@@ -268,11 +268,13 @@ def recogniser(role: str, *, pooled: bool) -> Callable[[Connection], Awaitable[N
     """What each new connection of a pool is asked."""
 
     async def recognise(connection: Connection) -> None:
+        await connection.set_autocommit(True)
         # As the owner, nothing would be hidden from anybody: a pooler may leave start-up options out.
         if (user := await _ask(connection, "SELECT current_user::text")) != role:
             raise psycopg.OperationalError(f"the connection is {user}'s and not {role}'s")
         connection.keeps_statements = not pooled
         await _recognise(connection, pooled=pooled)
+        await connection.set_autocommit(False)
 
     return recognise
 
@@ -283,7 +285,6 @@ async def _recognise(connection: Connection, *, pooled: bool = False) -> None:
         connection.is_distributed = True
         for setting in () if pooled else ON_SHARDS.split(";"):
             await connection.execute(setting.encode())
-    await connection.commit()
 
 
 async def _ask(connection: Connection, question: str) -> object:

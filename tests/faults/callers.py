@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from threading import Event
 from typing import Any, NamedTuple
 
@@ -66,6 +67,8 @@ class Caller:
     """How often something had to be sent again."""
     refusals: int = 0
     """How many of those were answered 503."""
+    is_done: bool = False
+    """Whether it has nothing more to wish."""
 
     def run(self, stop: Event, abandon: Event) -> None:
         """Until `stop` is set; what was begun then is finished, unless `abandon` is."""
@@ -90,6 +93,8 @@ class Caller:
             if stop.is_set():
                 break
             time.sleep(PAUSE_SECONDS)
+        else:
+            self.is_done = True
         if client is not None:
             client.close()
 
@@ -225,8 +230,7 @@ def issues(
 
     What the limit over all customers leaves no more of is acknowledged as nothing.
     """
-    while True:
-        named = [next(customers) for _ in range(CALL_CUSTOMERS)]
+    while len(named := list(islice(customers, CALL_CUSTOMERS))) == CALL_CUSTOMERS:
         for action in actions:
 
             def take(answer: Answer, _: bool, action: str = action) -> Taken:

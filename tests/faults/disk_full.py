@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -38,15 +39,19 @@ def refusals(busy: Busy) -> int:
     return sum(caller.refusals for caller in busy.callers)
 
 
-def wait_until_all_are_acknowledged_again(busy: Busy) -> None:
-    """Everybody gets through."""
+def wait_until_all_are_acknowledged_again(busy: Busy, look: Callable[[], None]) -> None:
+    """Everybody gets through who has anything left to wish; raises what a caller met."""
     before = [len(caller.acknowledged) for caller in busy.callers]
-    wait_for(
-        lambda: all(
-            len(caller.acknowledged) > count
+
+    def all_were() -> bool:
+        look()
+        return all(
+            caller.is_done or len(caller.acknowledged) > count
             for caller, count in zip(busy.callers, before, strict=True)
         )
-    )
+
+    wait_for(all_were)
+    assert not all(caller.is_done for caller in busy.callers)
 
 
 def begin_another_segment(database_url: str) -> None:
@@ -65,7 +70,7 @@ def main(folder: Path) -> None:
     with Receiver() as receiver, Process(folder / "data") as service:
         busy = open_shop(service, receiver, folder, 2)
         with calling(busy) as look:
-            wait_until_all_are_acknowledged_again(busy)
+            wait_until_all_are_acknowledged_again(busy, look)
             database_url = service.database_url
             fill(folder)
             wait_for(lambda: refusals(busy) > 0)
@@ -73,7 +78,7 @@ def main(folder: Path) -> None:
             time.sleep(FULL_SECONDS)
             look()
             (folder / BALLAST).unlink()
-            wait_until_all_are_acknowledged_again(busy)
+            wait_until_all_are_acknowledged_again(busy, look)
             busy.check()
         compare(busy)
         assert_rebuilt(service.database_url)

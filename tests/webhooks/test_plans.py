@@ -63,6 +63,7 @@ class Explaining:
     def __init__(self, tx: Tx) -> None:
         self._tx = tx
         self._plans: list[Reply] = []
+        self.is_distributed = tx.is_distributed
 
     def ask(self, sql: str, parameters: Sequence[object] = ()) -> Reply:
         self._plans.append(self._tx.ask("EXPLAIN " + sql, parameters))
