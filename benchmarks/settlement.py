@@ -1,6 +1,7 @@
 """Settlement of a cycle with very many enrolments, beside one transaction of SQL that writes the same rows.
 
-A sandbox, so that the moment is ours: PUT of its clock past the end of a cycle settles it before it answers.
+A sandbox, so that the moment is ours: PUT of its clock past the instant at which a cycle closes settles it
+before it answers. Cycles close a day after their end: by then the next one's beginning is noted already.
 Half of the customers have achieved the cycle; each of those is granted a reward. The limit knows beforehand
 who that is: it raises the versions, marks the progress and writes journal and rewards with INSERT … SELECT.
 """
@@ -72,7 +73,7 @@ def measure(sizes: Sizes) -> Part:
             account = new_account(client, sandbox=True, now="2026-06-01T00:00:00Z")
             group = new_milestone(
                 client, account, "Bench", rewardAllocation="PERIOD_END",
-                recurringCycles=sizes.rounds, totalPeriods=sizes.rounds,
+                recurringCycles=sizes.rounds, totalPeriods=sizes.rounds, settlementDelayDays=1,
             )  # fmt: skip
             fill.register(postgres.url, account.org_id, FIRST_CUSTOMER, sizes.settled)
             for org_id in (account.org_id, LIMIT_ORG):
@@ -80,13 +81,14 @@ def measure(sizes: Sizes) -> Part:
             fill.settle_down(postgres.url)
             for number, period in enumerate(group["periods"], 1):
                 note(f"round {number} of {sizes.rounds}")
+                _move(client, account, f"2026-{6 + number:02}-01T00:00:00Z")
                 meter = Meter(service.pid, postgres.pid)
-                seconds = _settle(client, account, f"2026-{6 + number:02}-01T00:00:00Z")
+                seconds = _move(client, account, f"2026-{6 + number:02}-02T00:00:00Z")
                 ours.append(meter.read_count(sizes.settled, sizes.settled / seconds))
-                _check(postgres, account.org_id, number * (sizes.settled // 2))
+                _check(postgres, account.org_id, sizes.settled, number)
                 seconds = _settle_in_sql(postgres, group["targets"][0]["id"], period["id"])
                 limit.append(sizes.settled / seconds)
-                _check(postgres, LIMIT_ORG, number * (sizes.settled // 2))
+                _check(postgres, LIMIT_ORG, sizes.settled, number)
         memory = [Memory("Milepost, 1 worker: settlement", peak_mib(service.pid))]
     line = Line(
         sizes.settled,
@@ -98,7 +100,7 @@ def measure(sizes: Sizes) -> Part:
     return Part([Section("Settlement", "enrolments", "enrolments settled", [line])], memory)
 
 
-def _settle(client: httpx.Client, account: Account, now: str) -> float:
+def _move(client: httpx.Client, account: Account, now: str) -> float:
     """Seconds until the sandbox has that time and all that is due by then is done."""
     began = time.perf_counter()
     answer = client.put(
@@ -118,14 +120,18 @@ def _settle_in_sql(postgres: Server, target_id: int, period_id: int) -> float:
     return time.perf_counter() - began
 
 
-def _check(postgres: Server, org_id: int, expected: int) -> None:
+def _check(postgres: Server, org_id: int, customers: int, cycles: int) -> None:
+    """See that as many cycles are settled of every customer, and rewarded of every second one."""
     with psycopg.connect(postgres.url) as connection:
         row = connection.execute(
-            "SELECT count(*) FROM rewards WHERE org_id = %s", (org_id,)
+            "SELECT (SELECT count(*) FROM rewards WHERE org_id = %(org)s), (SELECT count(*) FROM journal "
+            "WHERE org_id = %(org)s AND what IN ('SETTLED', 'REWARDED'))",
+            {"org": org_id},
         ).fetchone()
-    granted = row[0] if row is not None else 0
-    if granted != expected:
-        raise RuntimeError(f"{granted:,} rewards instead of {expected:,}")
+    rewarded = customers // 2
+    expected = (cycles * rewarded, cycles * (customers + rewarded))
+    if row != expected:
+        raise RuntimeError(f"rewards and entries: {row} instead of {expected}")
 
 
 def _enrol(owner_url: str, org_id: int, group: dict[str, Any], count: int) -> None:

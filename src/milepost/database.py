@@ -24,7 +24,8 @@ Tx = Transaction
 """An open transaction: what store functions take. They neither begin nor end it."""
 
 # The planner decides anew with the real sizes at each execution: a plan made while the tables were
-# empty is the difference between 2,000 and 9,000 enrolments a second (house law 3).
+# empty is the difference between 2,000 and 9,000 enrolments a second (house law 3). Views
+# of a customer are an exception: `pipeline.keep_plans`.
 SESSION = {
     "plan_cache_mode": "force_custom_plan",
     "jit": "off",

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from decimal import Decimal
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from milepost.database import Tenant, Tx
 from milepost.rules.effects import Effect
 from milepost.runner import Moment, Runner
+from milepost.statements import read_statement
 from milepost.store import views
-from milepost.store.pipeline import act_for
+from milepost.store.pipeline import Rows, act_for
 from milepost.store.tracked_events import (
     ASK_ENROLLED_ONCE,
     ASK_TRACKED_EVENTS,
@@ -72,12 +74,12 @@ async def read(runner: Runner, tenant: Tenant, load: Load, customer: int) -> obj
 @pytest.mark.parametrize(
     ("name", "of_load"),
     [
-        ("standing", 6),
-        ("enrolments", 3),
-        ("journal", 2),
-        ("rewards", 2),
-        ("points", 2),
-        ("occurrences", 5),
+        ("standing", 7),
+        ("enrolments", 4),
+        ("journal", 3),
+        ("rewards", 3),
+        ("points", 3),
+        ("occurrences", 6),
         ("tracked", 3),
     ],
 )
@@ -404,8 +406,35 @@ async def test_the_loads_walk_indexes_whatever_the_statistics_say(
     ):
         async with runner.database.transaction() as tx:
             await act_for(tx, tenant)
-            rows = await tx.ask("EXPLAIN " + statement, parameters).rows()
-        plan = "\n".join(row[0] for row in rows)
-        tables = re.findall(r"Seq Scan on (\w+)", plan)
-        # A page or two.
-        assert set(tables) <= {"target_periods", "streak_levels", "credentials", "stores"}, plan
+            planned_anew = await tx.ask("EXPLAIN " + statement, parameters).rows()
+            planned_once = await kept_plan(tx, statement, parameters)
+        for plan in ("\n".join(row[0] for row in rows) for rows in (planned_anew, planned_once)):
+            tables = re.findall(r"Seq Scan on (\w+)", plan)
+            # A page or two.
+            assert set(tables) <= {"target_periods", "streak_levels", "credentials", "stores"}, plan
+
+
+async def kept_plan(tx: Tx, statement: str, parameters: Sequence[object]) -> Rows:
+    """The plan that serves all parameters, of which the views' transactions make use."""
+    await tx.ask("SET LOCAL plan_cache_mode = force_generic_plan").rows()
+    text = read_statement(statement).text.decode()
+    await tx.ask("PREPARE asked AS " + text.replace("%", "%%")).rows()
+    given = ", ".join(sql.Literal(each).as_string() for each in parameters)
+    rows = await tx.ask(f"EXPLAIN EXECUTE asked ({given})").rows()
+    await tx.ask("DEALLOCATE asked").rows()
+    return rows
+
+
+@pytest.mark.one_server
+async def test_a_view_is_planned_once_and_all_else_with_each_execution(
+    runner: Runner, tenant: Tenant
+) -> None:
+    ask_mode = "SELECT current_setting('plan_cache_mode')"
+    async with runner.database.transaction(snapshot=True) as tx:
+        await act_for(tx, tenant)
+        assert await tx.ask(ask_mode).rows() == [("force_custom_plan",)]
+        await views.load_standing(tx, tenant, CUSTOMER)
+        assert await tx.ask(ask_mode).rows() == [("auto",)]
+    for _ in range(20):  # whichever connection it is
+        async with runner.database.transaction() as tx:
+            assert await tx.ask(ask_mode).rows() == [("force_custom_plan",)]

@@ -6,10 +6,21 @@ from milepost.database import Tenant, Tx
 from milepost.store.shards import as_on_shards
 from milepost.transaction import Reply, Rows
 
-__all__ = ("Reply", "Rows", "act_for", "ask", "await_writers", "statement_on", "take_turn", "tell")
+__all__ = (
+    "Reply",
+    "Rows",
+    "act_for",
+    "ask",
+    "await_writers",
+    "keep_plans",
+    "statement_on",
+    "take_turn",
+    "tell",
+)
 
 _ACT_FOR = """
 SELECT set_config('milepost.org_id', %s, true), set_config('milepost.root_org_id', %s, true)"""
+KEEP_PLANS = "SELECT set_config('plan_cache_mode', 'auto', true)"
 # Two hierarchies that share a lock, because their ids are 2^31 apart, wait for each other needlessly.
 _AMONG_WRITERS = "pg_advisory_xact_lock_shared(1, (%s::bigint & 2147483647)::integer)"
 
@@ -46,6 +57,16 @@ async def act_for(tx: Tx, tenant: Tenant, *, writes: bool = False) -> None:
         await tell(tx, f"{_ACT_FOR}, {_AMONG_WRITERS}", *shown, tenant.root_org_id)
     else:
         await tell(tx, _ACT_FOR, *shown)
+
+
+async def keep_plans(tx: Tx) -> None:
+    """From here to the transaction's end PostgreSQL may plan a statement once for all its parameters.
+
+    For lookups of a few rows by key, whose plan is one and the same with any statistics and takes longer to
+    find than the rows. On shards each statement is planned where it is done, as ever.
+    """
+    if not tx.is_distributed:
+        await tell(tx, KEEP_PLANS)
 
 
 async def await_writers(tx: Tx, root_org_id: int) -> None:

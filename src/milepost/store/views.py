@@ -22,7 +22,7 @@ from milepost.rules.notification_blocks import EnteredBy, Occurrence
 from milepost.rules.reasons import ACTIVITY, HIDDEN_WHATS, NOTIFYING_WHATS
 from milepost.store.journal import decode_details
 from milepost.store.members import add_progress, read_stints
-from milepost.store.pipeline import Reply, Rows, ask
+from milepost.store.pipeline import Reply, Rows, ask, keep_plans
 from milepost.store.shards import on_shards
 
 ASK_CUSTOMER = """
@@ -261,10 +261,10 @@ class PointsLine:
 
 
 async def load_standing(tx: Tx, tenant: Tenant, customer_id: int) -> Standing | None:
-    """The customer with all stints, progress and streak levels: six statements, one round trip."""
+    """The customer with all stints, progress and streak levels: seven statements, one round trip."""
     as_person = (tenant.root_org_id, customer_id)
     as_member = (tenant.org_id, customer_id)
-    customer = await ask(tx, ASK_CUSTOMER, *as_person)
+    customer = await _ask_customer(tx, tenant, customer_id)
     profiles = await ask(tx, ASK_PROFILES, *as_person)
     identifiers = await ask(tx, ASK_IDENTIFIERS, *as_person)
     stints = await ask(tx, ASK_STINTS, *as_member)
@@ -283,8 +283,8 @@ async def load_standing(tx: Tx, tenant: Tenant, customer_id: int) -> Standing | 
 async def load_enrolments(
     tx: Tx, tenant: Tenant, customer_id: int
 ) -> Mapping[int, Enrolment] | None:
-    """The customer's stints and progress by target id: three statements, one round trip."""
-    customer = await ask(tx, ASK_CUSTOMER, tenant.root_org_id, customer_id)
+    """The customer's stints and progress by target id: four statements, one round trip."""
+    customer = await _ask_customer(tx, tenant, customer_id)
     stints = await ask(tx, ASK_STINTS, tenant.org_id, customer_id)
     progress = await ask(tx, ASK_PROGRESS, tenant.org_id, customer_id)
     if not await customer.rows():
@@ -297,9 +297,9 @@ async def load_journal(
 ) -> list[JournalLine] | None:
     """A page of what the customer's journal explains, oldest first; with `focus` of one target or promotion.
 
-    In the order in which things were decided. Two statements, one round trip.
+    In the order in which things were decided. Three statements, one round trip.
     """
-    customer = await ask(tx, ASK_CUSTOMER, tenant.root_org_id, customer_id)
+    customer = await _ask_customer(tx, tenant, customer_id)
     statement, line = _cut(page, ASK_JOURNAL_BEFORE, ASK_JOURNAL_AFTER)
     asked = focus or Focus()
     journal = await ask(
@@ -323,8 +323,8 @@ async def load_journal(
 async def load_rewards(
     tx: Tx, tenant: Tenant, customer_id: int, page: Page
 ) -> list[RewardLine] | None:
-    """A page of the customer's rewards, oldest first: two statements, one round trip."""
-    customer = await ask(tx, ASK_CUSTOMER, tenant.root_org_id, customer_id)
+    """A page of the customer's rewards, oldest first: three statements, one round trip."""
+    customer = await _ask_customer(tx, tenant, customer_id)
     statement, line = _cut(page, ASK_REWARDS_BEFORE, ASK_REWARDS_AFTER)
     rewards = await ask(tx, statement, tenant.org_id, customer_id, line, page.limit)
     if not await customer.rows():
@@ -334,8 +334,8 @@ async def load_rewards(
 
 
 async def load_points(tx: Tx, tenant: Tenant, customer_id: int) -> list[PointsLine] | None:
-    """The points of the customer's ledger, by target and promotion: two statements, one round trip."""
-    customer = await ask(tx, ASK_CUSTOMER, tenant.root_org_id, customer_id)
+    """The points of the customer's ledger, by target and promotion: three statements, one round trip."""
+    customer = await _ask_customer(tx, tenant, customer_id)
     points = await ask(tx, ASK_POINTS, tenant.org_id, customer_id)
     if not await customer.rows():
         return None
@@ -347,10 +347,10 @@ async def load_occurrences(
 ) -> tuple[Recipient, list[Occurrence]] | None:
     """A page of what the customer's brands are notified of, oldest first, with whom it is about.
 
-    Five statements, one round trip.
+    Six statements, one round trip.
     """
     as_person = (tenant.root_org_id, customer_id)
-    customer = await ask(tx, ASK_CUSTOMER, *as_person)
+    customer = await _ask_customer(tx, tenant, customer_id)
     profiles = await ask(tx, ASK_PROFILES, *as_person)
     identifiers = await ask(tx, ASK_IDENTIFIERS, *as_person)
     enrolments = await ask(tx, ASK_ENROLMENT_IDS, tenant.org_id, customer_id)
@@ -401,6 +401,12 @@ def read_profiles(rows: Rows, identifiers: Rows) -> list[Profile]:
         here = tuple(each for each, sources in known if profile.source_key in sources)
         found.append(replace(profile, identifiers=here))
     return found
+
+
+async def _ask_customer(tx: Tx, tenant: Tenant, customer_id: int) -> Reply:
+    """A row if there is the customer. What is asked after it goes by keys too, so plans are kept."""
+    await keep_plans(tx)
+    return await ask(tx, ASK_CUSTOMER, tenant.root_org_id, customer_id)
 
 
 async def _enrolments(
