@@ -13,8 +13,8 @@ from tests.faults.environment import prepare
 from tests.faults.kills import kill_again_and_again
 
 parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
-parser.add_argument("--kills", type=int, default=50, help="in each run, at least 6")
-parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4], help="a run each")
+parser.add_argument("--kills", type=int, default=20, help="in each run, at least 6")
+parser.add_argument("--seeds", type=int, nargs="+", default=range(1, 11), help="a run each")
 given = parser.parse_args()
 began = time.monotonic()
 
