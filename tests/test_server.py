@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import signal
 import socket
@@ -13,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
@@ -230,6 +232,30 @@ def test_after_kill_9_of_postgresql_the_service_recovers_by_itself(data_dir: Pat
             assert time.monotonic() < deadline
         assert statuses <= {400, 503}
         assert service.enrol(345651201).json()["errors"][0]["code"] == 310119
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc keeps freed blocks so")
+def test_what_was_needed_to_verify_secrets_is_given_back(data_dir: Path) -> None:
+    """argon2 takes 19 MiB, which threads would keep, one by one."""
+    with serving(data_dir, "--demo") as service:
+        own = Path(f"/proc/{service.process.pid}/smaps_rollup")
+
+        def private_mib() -> float:
+            found = re.findall(r"Private_\w+: +(\d+) kB", own.read_text())
+            return sum(map(int, found)) / 1024
+
+        def refused(name: str) -> int:
+            stranger = httpx.BasicAuth(name, "wrong")
+            return httpx.get(
+                service.client.base_url.join("/milepost/v1/clock"), auth=stranger, timeout=20,
+                verify=NO_CERTIFICATES,
+            ).status_code  # fmt: skip
+
+        assert refused("first") == 401
+        before = private_mib()
+        with ThreadPoolExecutor(8) as callers:
+            assert set(callers.map(refused, map(str, range(40)))) == {401}
+        assert private_mib() - before < 10
 
 
 def first_line(path: Path) -> str:
