@@ -237,7 +237,7 @@ def test_after_kill_9_of_postgresql_the_service_recovers_by_itself(data_dir: Pat
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc keeps freed blocks so")
 def test_what_was_needed_to_verify_secrets_is_given_back(data_dir: Path) -> None:
     """argon2 takes 19 MiB, which threads would keep, one by one."""
-    with serving(data_dir, "--demo") as service:
+    with serving(data_dir) as service:  # without the demo, whose credentials are hashed before
         own = Path(f"/proc/{service.process.pid}/smaps_rollup")
 
         def private_mib() -> float:
@@ -251,11 +251,10 @@ def test_what_was_needed_to_verify_secrets_is_given_back(data_dir: Path) -> None
                 verify=NO_CERTIFICATES,
             ).status_code  # fmt: skip
 
-        assert refused("first") == 401
         before = private_mib()
         with ThreadPoolExecutor(8) as callers:
             assert set(callers.map(refused, map(str, range(40)))) == {401}
-        assert private_mib() - before < 10
+        assert private_mib() - before < 15
 
 
 def first_line(path: Path) -> str:
