@@ -17,6 +17,7 @@ import psycopg
 from psycopg import AsyncConnection, conninfo, sql
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from milepost.migrate import HAS_CITUS, IS_DISTRIBUTED
 from milepost.settings import Settings
 from milepost.transaction import SILENCE_SECONDS, Connection, Transaction
 
@@ -44,8 +45,6 @@ SET citus.propagate_set_commands = 'local';
 SET citus.all_modifications_commutative = on;
 SET citus.max_adaptive_executor_pool_size = 1
 """
-HAS_CITUS = "SELECT to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL"
-IS_DISTRIBUTED = "SELECT EXISTS (SELECT FROM pg_catalog.pg_dist_partition)"
 
 # A server that vanished, with its machine or the way to it, is noticed in about so long, on connections at
 # rest too; on a unix socket none of this has a meaning.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from milepost.migrate import LOCK_KEY, newest_revision, why
+from milepost.migrate import LOCK_KEY, answer_of, newest_revision, why
 
 Owner = psycopg.Connection[tuple[object, ...]]
 
@@ -142,7 +142,7 @@ def distribute(
     except psycopg.Error as error:
         raise DistributionError(f"cannot reach the database: {why(error)}") from None
     with connecting as connection:
-        if not _ask(connection, "SELECT pg_try_advisory_lock(%s)", LOCK_KEY):
+        if not answer_of(connection, "SELECT pg_try_advisory_lock(%s)", LOCK_KEY):
             raise DistributionError("another process is migrating or distributing the database")
         _check(connection, dry_run=dry_run)
         found = _look(connection)
@@ -158,11 +158,11 @@ def distribute(
 
 
 def _check(connection: Owner, *, dry_run: bool) -> None:
-    has_citus = _ask(connection, "SELECT to_regclass('pg_catalog.pg_dist_node') IS NOT NULL")
-    if has_citus and _ask(connection, "SELECT groupid <> 0 FROM pg_dist_local_group"):
+    has_citus = answer_of(connection, "SELECT to_regclass('pg_catalog.pg_dist_node') IS NOT NULL")
+    if has_citus and answer_of(connection, "SELECT groupid <> 0 FROM pg_dist_local_group"):
         raise DistributionError("this server is a worker: give the coordinator's --database-url")
-    if _ask(connection, "SELECT to_regclass('public.alembic_version') IS NULL") or (
-        _ask(connection, "SELECT version_num::text FROM public.alembic_version")
+    if answer_of(connection, "SELECT to_regclass('public.alembic_version') IS NULL") or (
+        answer_of(connection, "SELECT version_num::text FROM public.alembic_version")
         != newest_revision()
     ):
         raise DistributionError(
@@ -172,18 +172,18 @@ def _check(connection: Owner, *, dry_run: bool) -> None:
         raise DistributionError(
             "the database has no Citus extension: as a superuser, on every server, CREATE EXTENSION citus"
         )
-    if not _ask(connection, "SELECT EXISTS (SELECT FROM pg_dist_node WHERE groupid = 0)"):
+    if not answer_of(connection, "SELECT EXISTS (SELECT FROM pg_dist_node WHERE groupid = 0)"):
         raise DistributionError(
             "the workers don't know this server: on the coordinator, as a superuser, "
             "SELECT citus_set_coordinator_host('its name', its port)"
         )
-    if not _ask(
+    if not answer_of(
         connection, "SELECT EXISTS (SELECT FROM pg_dist_node WHERE isactive AND shouldhaveshards)"
     ):
         raise DistributionError(
             "there is no worker: as a superuser, on the coordinator, SELECT citus_add_node('name', port)"
         )
-    if not dry_run and _ask(connection, SERVICES, [*ROLES, "milepost_listener"]):
+    if not dry_run and answer_of(connection, SERVICES, [*ROLES, "milepost_listener"]):
         raise DistributionError(
             "a service is connected to the database: stop every one, and try again"
         )
@@ -242,8 +242,3 @@ def _place(table: str) -> str:
     if table in REFERENCE:
         return "reference"
     return DISTRIBUTED.get(table, "local")
-
-
-def _ask(connection: Owner, question: str, *parameters: object) -> object:
-    row = connection.execute(question.encode(), parameters).fetchone()
-    return row[0] if row else None

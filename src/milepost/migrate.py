@@ -14,6 +14,9 @@ from psycopg import sql
 LOCK_KEY = 0x4D696C65  # "Mile"
 LOCK_WAIT_SECONDS = 120
 SERVER_VERSION_MIN = 15
+HAS_CITUS = "SELECT to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL"
+IS_DISTRIBUTED = "SELECT EXISTS (SELECT FROM pg_catalog.pg_dist_partition)"
+"""Both have to hold; the second can be asked only where the first does."""
 
 
 class MigrationError(RuntimeError):
@@ -94,14 +97,16 @@ def _revision(connection: psycopg.Connection[tuple[object, ...]]) -> str | None:
     return str(row[0]) if row else None
 
 
+def answer_of(
+    connection: psycopg.Connection[tuple[object, ...]], question: str, *given: object
+) -> object:
+    """The first column of the first row; None if there is no row."""
+    row = connection.execute(question.encode(), given).fetchone()
+    return row[0] if row else None
+
+
 def _is_distributed(connection: psycopg.Connection[tuple[object, ...]]) -> bool:
-    row = connection.execute(
-        "SELECT to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL"
-    ).fetchone()
-    if row is None or not row[0]:
-        return False
-    row = connection.execute("SELECT EXISTS (SELECT FROM pg_dist_partition)").fetchone()
-    return row is not None and bool(row[0])
+    return bool(answer_of(connection, HAS_CITUS) and answer_of(connection, IS_DISTRIBUTED))
 
 
 def _upgrade(url: str, *, propagated: bool) -> None:

@@ -20,7 +20,7 @@ __all__ = (
 
 _ACT_FOR = """
 SELECT set_config('milepost.org_id', %s, true), set_config('milepost.root_org_id', %s, true)"""
-KEEP_PLANS = "SELECT set_config('plan_cache_mode', 'auto', true)"
+_KEEP_PLANS = "SELECT set_config('plan_cache_mode', 'auto', true)"
 # Two hierarchies that share a lock, because their ids are 2^31 apart, wait for each other needlessly.
 _AMONG_WRITERS = "pg_advisory_xact_lock_shared(1, (%s::bigint & 2147483647)::integer)"
 
@@ -66,7 +66,7 @@ async def keep_plans(tx: Tx) -> None:
     find than the rows. On shards each statement is planned where it is done, as ever.
     """
     if not tx.is_distributed:
-        await tell(tx, KEEP_PLANS)
+        await tell(tx, _KEEP_PLANS)
 
 
 async def await_writers(tx: Tx, root_org_id: int) -> None:
